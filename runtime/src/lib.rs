@@ -1,0 +1,8 @@
+//! How a shard runs: buffers and their arena, the environment seam, and its implementations.
+//!
+//! Reading order:
+//! - [`environment`]: everything the broker may ask of the world
+//! - [`buffer`]: the I/O memory that operations own while they run
+
+pub mod buffer;
+pub mod environment;
