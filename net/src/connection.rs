@@ -1,0 +1,275 @@
+//! Serves one connection: requests are taken as they come, replies leave in the order of the requests.
+//!
+//! ```text
+//!   socket ──► FrameReader ──► Service::call ──► pipeline [reply][reply][reply] ──► writer ──► socket
+//!                  ▲                                │ bounded
+//!                  └──── waits while it is full ────┘
+//! ```
+//!
+//! Always true: replies leave in request order (W9). A request's eager part, what `Service::call` does before it
+//! returns, happens in arrival order and does not wait for earlier replies: that is how produce is pipelined. The
+//! rest of a request runs when its turn to reply has come, so a request sees the effects of those before it.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use ringlog_runtime::buffer::Slice;
+use ringlog_runtime::environment::{Connection, Environment, TaskClass};
+
+use crate::activity::Activity;
+use crate::frame::{FrameError, FrameReader};
+
+/// How much of a reply is offered to the socket at once: the grain at which a stalled reader is noticed.
+const SEND_BYTES: usize = 1024 * 1024;
+
+/// Most slices in one send: the kernel takes 1,024.
+const SEND_SLICES: usize = 512;
+
+/// What a request comes to.
+pub enum Outcome {
+    /// A response frame.
+    Send(Vec<Slice>),
+    /// Nothing is sent (acks=0).
+    Silence,
+    /// The connection must be closed: the client cannot be told otherwise.
+    Close,
+}
+
+/// A request under way.
+pub type Reply = Pin<Box<dyn Future<Output = Outcome>>>;
+
+/// Answers the requests of one connection.
+pub trait Service {
+    /// The largest frame accepted now.
+    fn frame_bytes_max(&self) -> usize;
+    /// Starts a request. `None` closes the connection once earlier replies are sent: the frame is no request
+    /// that could be answered.
+    fn call(&mut self, frame: Slice) -> Option<Reply>;
+}
+
+/// Why serving a connection ended.
+#[derive(Debug)]
+pub enum Ended {
+    /// The client closed its side.
+    ByClient,
+    /// The byte stream could not be cut into frames.
+    Frame(FrameError),
+    /// The service refused to go on.
+    ByService,
+}
+
+/// Serves a connection until either side ends it, then sends the replies still owed and closes.
+pub async fn serve<E: Environment>(
+    env: &E,
+    connection: E::Connection,
+    activity: Activity,
+    mut service: impl Service,
+    requests_in_flight_max: usize,
+) -> Ended {
+    let pipeline = Pipeline::new(requests_in_flight_max);
+    let writer = write_replies(env.clone(), connection.clone(), activity.clone(), pipeline.clone());
+    env.spawn(TaskClass::Network, writer);
+    let mut reader = FrameReader::new(env.clone(), connection, activity.clone());
+    let ended = loop {
+        if !pipeline.has_room().await {
+            break Ended::ByService;
+        }
+        match reader.next(service.frame_bytes_max()).await {
+            Ok(Some(frame)) => match service.call(frame) {
+                Some(reply) => {
+                    activity.request_began(env.now());
+                    pipeline.push(reply);
+                }
+                None => break Ended::ByService,
+            },
+            Ok(None) => break Ended::ByClient,
+            Err(error) => break Ended::Frame(error),
+        }
+    };
+    pipeline.end();
+    ended
+}
+
+async fn write_replies<E: Environment>(
+    env: E,
+    connection: E::Connection,
+    activity: Activity,
+    pipeline: Pipeline,
+) {
+    while let Some(ready) = pipeline.next_ready().await {
+        for _ in 0..ready.answered_count {
+            activity.request_ended(env.now());
+        }
+        let sent = send_in_parts(&env, &connection, &activity, ready.slices).await;
+        if !sent || ready.close {
+            break;
+        }
+    }
+    pipeline.abandon();
+    connection.shutdown();
+}
+
+/// Offers slices in parts, so that progress can be seen. Whether the client took all of them.
+async fn send_in_parts<E: Environment>(
+    env: &E,
+    connection: &E::Connection,
+    activity: &Activity,
+    slices: Vec<Slice>,
+) -> bool {
+    let mut part = Vec::new();
+    let mut part_bytes = 0;
+    let mut rest = slices.into_iter().peekable();
+    while let Some(slice) = rest.next() {
+        part_bytes += slice.len();
+        part.push(slice);
+        if part_bytes < SEND_BYTES && part.len() < SEND_SLICES && rest.peek().is_some() {
+            continue;
+        }
+        activity.send_began(env.now());
+        let sent = connection.send(std::mem::take(&mut part)).await;
+        activity.send_ended();
+        part_bytes = 0;
+        if sent.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+/// Replies in request order, between the reading and the writing task of one connection.
+#[derive(Clone)]
+struct Pipeline {
+    state: Rc<RefCell<PipelineState>>,
+}
+
+struct PipelineState {
+    replies: VecDeque<Reply>,
+    count_max: usize,
+    reading: Reading,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+#[derive(PartialEq, Eq, Clone, Copy)]
+enum Reading {
+    /// More requests may come.
+    Open,
+    /// No more requests; those taken are still answered.
+    Ended,
+    /// The writer gave up: nothing can be answered any more.
+    Abandoned,
+}
+
+/// Replies ready to leave, one behind the other.
+struct Ready {
+    slices: Vec<Slice>,
+    answered_count: usize,
+    close: bool,
+}
+
+impl Pipeline {
+    fn new(count_max: usize) -> Pipeline {
+        Pipeline {
+            state: Rc::new(RefCell::new(PipelineState {
+                replies: VecDeque::new(),
+                count_max,
+                reading: Reading::Open,
+                reader: None,
+                writer: None,
+            })),
+        }
+    }
+
+    /// Waits for room for one more request; false if none will ever be answered again.
+    async fn has_room(&self) -> bool {
+        poll_fn(|context| {
+            let mut state = self.state.borrow_mut();
+            if state.reading == Reading::Abandoned {
+                return Poll::Ready(false);
+            }
+            if state.replies.len() < state.count_max {
+                return Poll::Ready(true);
+            }
+            state.reader = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn push(&self, reply: Reply) {
+        let mut state = self.state.borrow_mut();
+        state.replies.push_back(reply);
+        wake(&mut state.writer);
+    }
+
+    fn end(&self) {
+        let mut state = self.state.borrow_mut();
+        if state.reading == Reading::Open {
+            state.reading = Reading::Ended;
+        }
+        wake(&mut state.writer);
+    }
+
+    fn abandon(&self) {
+        let dropped = {
+            let mut state = self.state.borrow_mut();
+            state.reading = Reading::Abandoned;
+            wake(&mut state.reader);
+            std::mem::take(&mut state.replies)
+        };
+        // Outside the borrow: dropping a reply may run anything.
+        drop(dropped);
+    }
+
+    /// Waits until the oldest reply is ready and takes it with those behind it that are ready too; `None` when
+    /// all is answered and no more will come.
+    async fn next_ready(&self) -> Option<Ready> {
+        poll_fn(|context| self.poll_ready(context)).await
+    }
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Option<Ready>> {
+        let mut ready = Ready { slices: Vec::new(), answered_count: 0, close: false };
+        let mut ready_bytes = 0;
+        while !ready.close && ready_bytes < SEND_BYTES {
+            // The reply is taken out while it is polled: it may reach this pipeline again.
+            let Some(mut reply) = self.state.borrow_mut().replies.pop_front() else { break };
+            match reply.as_mut().poll(context) {
+                Poll::Pending => {
+                    self.state.borrow_mut().replies.push_front(reply);
+                    break;
+                }
+                Poll::Ready(outcome) => {
+                    ready.answered_count += 1;
+                    match outcome {
+                        Outcome::Send(slices) => {
+                            ready_bytes += slices.iter().map(|slice| slice.len()).sum::<usize>();
+                            ready.slices.extend(slices);
+                        }
+                        Outcome::Silence => {}
+                        Outcome::Close => ready.close = true,
+                    }
+                }
+            }
+        }
+        let mut state = self.state.borrow_mut();
+        if ready.answered_count > 0 {
+            wake(&mut state.reader);
+            return Poll::Ready(Some(ready));
+        }
+        if state.replies.is_empty() && state.reading != Reading::Open {
+            return Poll::Ready(None);
+        }
+        state.writer = Some(context.waker().clone());
+        Poll::Pending
+    }
+}
+
+fn wake(waker: &mut Option<Waker>) {
+    if let Some(waker) = waker.take() {
+        waker.wake();
+    }
+}
