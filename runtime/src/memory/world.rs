@@ -1,0 +1,401 @@
+//! A world: one thread in which a whole broker and its clients live in virtual time, every choice drawn from
+//! one seed.
+//!
+//! ```text
+//!   MemoryWorld ─ environment(shard) ─► broker tasks ─┐
+//!        │       spawn, connect      ─► client tasks ─┤► executor ─ one turn after the other
+//!        │                                            │
+//!        └ crash() stops the broker's tasks, resets its connections, loses power
+//! ```
+//!
+//! Always true: the same seed, options and program give the same trace hash; time passes only here.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::panic::Location;
+use std::path::Path;
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringlog_core::ids::ShardIndex;
+use ringlog_core::time::Instant;
+
+use super::clock::{self, Clock};
+use super::disk::{Disk, DiskOperation};
+use super::environment::MemoryEnvironment;
+use super::executor::{Executor, Owner, Turn};
+use super::faults::Options;
+use super::mailbox::{self, MemoryMailbox};
+use super::network::{self, MemoryConnection, Network};
+use super::random::Random;
+use super::trace::{Step, Trace};
+use crate::buffer::Arena;
+
+/// The program's whole world. Dropping it stops every task in it.
+pub struct MemoryWorld {
+    state: Rc<World>,
+}
+
+/// What all handles into one world share.
+pub(super) struct World {
+    pub seed: u64,
+    pub options: Options,
+    pub random: RefCell<Random>,
+    pub trace: Trace,
+    pub clock: Clock,
+    pub executor: Executor,
+    pub disk: RefCell<Disk>,
+    pub network: RefCell<Network>,
+    pub client_arena: Arena,
+    pub crash_plan: CrashPlan,
+    /// Failures ordered by tests: this operation, after this many more of its kind.
+    pub ordered_failures: RefCell<Vec<(DiskOperation, u64)>>,
+    shard_seed: u64,
+    incarnation: Cell<u64>,
+}
+
+/// Counts what changes the disk, and stops the world at a chosen count.
+#[derive(Default)]
+pub(super) struct CrashPlan {
+    mutations: Cell<u64>,
+    crash_at: Cell<Option<u64>>,
+    is_due: Cell<bool>,
+}
+
+impl CrashPlan {
+    pub fn count_mutation(&self) {
+        self.mutations.set(self.mutations.get() + 1);
+        if self.crash_at.get() == Some(self.mutations.get()) {
+            self.crash_at.set(None);
+            self.is_due.set(true);
+        }
+    }
+}
+
+/// The power went, at the point asked for by [`MemoryWorld::set_crash_after`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Crashed;
+
+impl fmt::Display for Crashed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the world crashed at the point asked for")
+    }
+}
+
+impl std::error::Error for Crashed {}
+
+impl MemoryWorld {
+    /// A world with an empty disk, nobody in it yet.
+    pub fn new(seed: u64, options: impl Into<Options>) -> MemoryWorld {
+        let options = options.into();
+        let mut random = Random::from_seed(seed);
+        let shard_seed = random.fork(1).next_u64();
+        let clock = Clock::new(&options.faults, random.fork(2));
+        let state = World {
+            seed,
+            trace: Trace::new(seed),
+            clock,
+            executor: Executor::default(),
+            disk: RefCell::new(Disk::new(options.limits.disk_bytes_max)),
+            network: RefCell::new(Network::default()),
+            client_arena: Arena::unregistered(options.limits.arena_bytes_max),
+            crash_plan: CrashPlan::default(),
+            ordered_failures: RefCell::default(),
+            shard_seed,
+            incarnation: Cell::new(0),
+            random: RefCell::new(random),
+            options,
+        };
+        MemoryWorld { state: Rc::new(state) }
+    }
+
+    /// The seed it was made from.
+    pub fn seed(&self) -> u64 {
+        self.state.seed
+    }
+
+    /// Its options, expanded.
+    pub fn options(&self) -> &Options {
+        &self.state.options
+    }
+
+    /// A new environment for a shard. It is dead after the next crash: its operations never complete.
+    pub fn environment(&self, shard: u16, shard_count: u16) -> MemoryEnvironment {
+        assert!(shard < shard_count, "shard {shard} of {shard_count}");
+        let incarnation = self.state.incarnation.get();
+        let seed = self.state.shard_seed ^ (incarnation << 16) ^ u64::from(shard);
+        MemoryEnvironment::new(self.state.clone(), ShardIndex(shard), shard_count, Random::from_seed(seed))
+    }
+
+    /// The mailboxes of all shards, by shard.
+    pub fn mesh<M: Send + 'static>(&self, shard_count: u16) -> Vec<MemoryMailbox<M>> {
+        mailbox::mesh(&self.state, shard_count)
+    }
+
+    /// Opens a client's connection. Where nobody listens, its operations fail with `ConnectionRefused`.
+    pub fn connect(&self, address: SocketAddr) -> MemoryConnection {
+        network::connect(&self.state, address)
+    }
+
+    /// Starts a client's task. It lives on when the broker crashes.
+    #[track_caller]
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.state.executor.spawn(Owner::Client, Location::caller(), task);
+    }
+
+    /// Waits in virtual time, as a client.
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        clock::sleep_until(&self.state, Owner::Client, self.now() + duration)
+    }
+
+    /// The monotonic clock.
+    pub fn now(&self) -> Instant {
+        Instant(self.state.clock.now())
+    }
+
+    /// Random bits for the program that drives the world.
+    pub fn random(&self) -> u64 {
+        self.state.random.borrow_mut().next_u64()
+    }
+
+    /// A handle that client tasks can keep.
+    pub fn handle(&self) -> WorldHandle {
+        WorldHandle { state: self.state.clone() }
+    }
+
+    /// Hash of everything that happened so far.
+    pub fn trace_hash(&self) -> u64 {
+        self.state.trace.hash()
+    }
+
+    /// Runs everybody until `main` ends.
+    ///
+    /// # Panics
+    /// With the seed, if nothing can happen any more while `main` waits, if the run takes longer than the
+    /// options allow, or at a crash point set before.
+    pub fn run_until<T>(&self, main: impl Future<Output = T>) -> T {
+        match self.run_until_or_crash(main) {
+            Ok(value) => value,
+            Err(Crashed) => panic!("seed {}: {Crashed}, in a run that expects none", self.state.seed),
+        }
+    }
+
+    /// Runs everybody until `main` ends or the crash point is reached; the crash has then happened.
+    ///
+    /// # Panics
+    /// As [`MemoryWorld::run_until`].
+    pub fn run_until_or_crash<T>(&self, main: impl Future<Output = T>) -> Result<T, Crashed> {
+        let mut main = pin!(main);
+        let waker = self.state.executor.new_waker();
+        let main_number = waker.task;
+        let waker = Waker::from(waker);
+        let started_at = self.state.clock.now();
+        for _ in 0..self.state.options.limits.run_steps_max {
+            if self.state.crash_plan.is_due.replace(false) {
+                self.crash();
+                return Err(Crashed);
+            }
+            self.expect_time_left(started_at);
+            match self.next_turn() {
+                number if number == main_number => {
+                    if let Poll::Ready(value) = main.as_mut().poll(&mut Context::from_waker(&waker)) {
+                        return Ok(value);
+                    }
+                }
+                number => self.state.executor.poll(number),
+            }
+            network::close_abandoned(&self.state);
+        }
+        self.give_up("took more steps than the options allow")
+    }
+
+    /// Runs what is due, moves the clock when nobody is ready, and says whose turn it is.
+    fn next_turn(&self) -> u64 {
+        let state = &self.state;
+        loop {
+            while let Some((_, number)) = state.executor.run_event(state.clock.now()) {
+                state.trace.note(Step::Event, number);
+            }
+            let turn = state.executor.choose(&mut state.random.borrow_mut());
+            match (turn, state.executor.next_event_at()) {
+                (Turn::Of(number), _) => {
+                    // A step takes time: without it a busy task would keep every timer from firing.
+                    let step_ns = state.random.borrow_mut().between(50..=1_000);
+                    state.clock.advance_to(state.clock.now() + step_ns);
+                    state.trace.note(Step::Polled, number);
+                    return number;
+                }
+                (Turn::Nobody, Some(at)) => state.clock.advance_to(at),
+                (Turn::Nobody, None) => self.give_up("nothing is ready and no timer runs: a deadlock"),
+            }
+        }
+    }
+
+    fn expect_time_left(&self, started_at: u64) {
+        if self.state.clock.now() - started_at > self.state.options.limits.run_virtual_ns_max {
+            self.give_up("took more virtual time than the options allow");
+        }
+    }
+
+    fn give_up(&self, problem: &str) -> ! {
+        let World { seed, options, executor, .. } = &*self.state;
+        panic!("seed {seed}: the run {problem}\n{options}\nalive:\n{}", executor.dump());
+    }
+
+    /// The power goes and comes back: the shards' tasks are dropped, their connections reset, and each write and
+    /// directory change that was not stable is lost, kept or torn.
+    pub fn crash(&self) {
+        self.stop_process();
+        self.state.disk.borrow_mut().lose_power(&mut self.state.random.borrow_mut());
+    }
+
+    /// The process is killed, the machine stays on: tasks and connections go, and what was written without
+    /// being synced stays as it was, to be lost by a later crash.
+    pub fn kill(&self) {
+        self.stop_process();
+        self.state.disk.borrow_mut().interrupt_writes(&mut self.state.random.borrow_mut());
+    }
+
+    fn stop_process(&self) {
+        let state = &self.state;
+        state.trace.note(Step::Crash, state.crash_plan.mutations.get());
+        state.incarnation.set(state.incarnation.get() + 1);
+        state.crash_plan.is_due.set(false);
+        state.executor.stop(|owner| matches!(owner, Owner::Shard(..)));
+        network::reset_all(state);
+    }
+
+    /// Makes the `mutations`-th change to the disk from now on the moment the power goes, with that operation
+    /// under way.
+    pub fn set_crash_after(&self, mutations: u64) {
+        assert!(mutations > 0, "the first change is number 1");
+        let plan = &self.state.crash_plan;
+        plan.crash_at.set(Some(plan.mutations.get() + mutations));
+    }
+
+    /// The disk, to look at and to damage.
+    pub fn disk(&self) -> DiskView<'_> {
+        DiskView { state: &self.state }
+    }
+}
+
+impl Drop for MemoryWorld {
+    fn drop(&mut self) {
+        // Tasks hold handles to the world that holds them: the circle is cut here.
+        self.state.executor.stop(|_| true);
+    }
+}
+
+impl World {
+    pub fn incarnation(&self) -> u64 {
+        self.incarnation.get()
+    }
+}
+
+/// A client task's handle to its world.
+#[derive(Clone)]
+pub struct WorldHandle {
+    state: Rc<World>,
+}
+
+impl WorldHandle {
+    /// Opens a connection; see [`MemoryWorld::connect`].
+    pub fn connect(&self, address: SocketAddr) -> MemoryConnection {
+        network::connect(&self.state, address)
+    }
+
+    /// Waits in virtual time.
+    pub fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + use<> {
+        clock::sleep_until(&self.state, Owner::Client, self.now() + duration)
+    }
+
+    /// The monotonic clock.
+    pub fn now(&self) -> Instant {
+        Instant(self.state.clock.now())
+    }
+
+    /// Random bits.
+    pub fn random(&self) -> u64 {
+        self.state.random.borrow_mut().next_u64()
+    }
+
+    /// I/O memory for what clients send.
+    pub fn arena(&self) -> &Arena {
+        &self.state.client_arena
+    }
+
+    /// Starts a client's task.
+    #[track_caller]
+    pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
+        self.state.executor.spawn(Owner::Client, Location::caller(), task);
+    }
+}
+
+/// The disk seen from outside the program: for tests that look at it or damage it.
+pub struct DiskView<'a> {
+    state: &'a World,
+}
+
+impl DiskView<'_> {
+    /// Every file: full path and length, sorted by path.
+    pub fn files(&self) -> Vec<(String, u64)> {
+        self.state.disk.borrow().files()
+    }
+
+    /// A file's whole content as a reader sees it now; `None` if it does not exist.
+    pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        let disk = self.state.disk.borrow();
+        let file = disk.find_file(path.as_ref()).ok()?;
+        Some(disk.bytes(file).to_vec())
+    }
+
+    /// Flips the bits of `mask` in one byte, on the medium.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn corrupt(&self, path: impl AsRef<Path>, position: u64, mask: u8) {
+        let file = self.existing(path.as_ref());
+        self.state.disk.borrow_mut().corrupt(file, position, mask);
+    }
+
+    /// Cuts or extends a file, on the medium.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn truncate(&self, path: impl AsRef<Path>, length: u64) {
+        let file = self.existing(path.as_ref());
+        self.state.disk.borrow_mut().force_length(file, length);
+    }
+
+    fn existing(&self, path: &Path) -> u64 {
+        match self.state.disk.borrow().find_file(path) {
+            Ok(file) => file,
+            Err(error) => panic!("{}: {error}", path.display()),
+        }
+    }
+
+    /// Changes to the disk begun so far: writes, syncs, lengths, names.
+    pub fn mutations(&self) -> u64 {
+        self.state.crash_plan.mutations.get()
+    }
+
+    /// Makes the `nth` operation of this kind from now on fail with EIO; 1 is the next.
+    pub fn fail(&self, operation: DiskOperation, nth: u64) {
+        assert!(nth > 0, "the next operation is number 1");
+        self.state.ordered_failures.borrow_mut().push((operation, nth));
+    }
+
+    /// Makes the disk this large; writes beyond it fail with ENOSPC.
+    pub fn set_bytes_max(&self, bytes_max: u64) {
+        self.state.disk.borrow_mut().set_bytes_max(bytes_max);
+    }
+
+    /// From now on every change fails with EROFS, or no longer does.
+    pub fn set_read_only(&self, read_only: bool) {
+        self.state.disk.borrow_mut().set_read_only(read_only);
+    }
+}
