@@ -3,7 +3,15 @@
 //!
 //! Reading order:
 //! - [`ids`]: a type for every identity; [`time`]: the two clocks as values
+//! - [`checksum`] and [`compression`]: what is computed over bytes
+//! - [`record_batch`]: batches of records, from a client's bytes to what a log stores
+//! - [`producer_state`] and [`leader_epochs`]: what a log remembers of who wrote to it
 #![forbid(unsafe_code)]
 
+pub mod checksum;
+pub mod compression;
 pub mod ids;
+pub mod leader_epochs;
+pub mod producer_state;
+pub mod record_batch;
 pub mod time;
