@@ -108,6 +108,13 @@ impl Activity {
         self.record.send_began.set(None);
     }
 
+    /// Whether nothing is being read, answered or sent.
+    pub fn is_quiet(&self) -> bool {
+        self.record.requests_waiting.get() == 0
+            && self.record.frame.get().is_none()
+            && self.record.send_began.get().is_none()
+    }
+
     /// Whether patience with this connection has run out.
     pub fn stall(&self, now: Instant, patience: &Patience) -> Option<Stall> {
         if let Some(began) = self.record.send_began.get() {

@@ -49,8 +49,13 @@ pub enum Effect {
     AcknowledgeUnderReplicated(Ticket),
     /// Tell this producer that nobody knows: leadership or the disk was lost before its batch was safe.
     Abandon(Ticket),
-    /// Consumers may read up to here now.
-    HighWatermarkAdvanced(Offset),
+    /// Consumers may read up to `to` now.
+    HighWatermarkAdvanced {
+        /// Where it was.
+        from: Offset,
+        /// Where it is.
+        to: Offset,
+    },
 }
 
 /// Too few in-sync replicas to accept a write that wants all of them (NOT_ENOUGH_REPLICAS).
@@ -233,8 +238,8 @@ impl PartitionLeader {
         let committed = self.committed_end();
         // KIP-966: with fewer replicas than min.insync.replicas nothing new becomes visible, even to acks=1.
         if committed > self.high_watermark && self.in_sync_count() >= self.in_sync_count_min {
+            effects.push(Effect::HighWatermarkAdvanced { from: self.high_watermark, to: committed });
             self.high_watermark = committed;
-            effects.push(Effect::HighWatermarkAdvanced(committed));
         }
         self.release(effects);
     }
@@ -268,7 +273,13 @@ mod tests {
         leader.batches_durable(Offset(100), &mut effects);
         assert_eq!(effects, []);
         leader.batches_durable(Offset(105), &mut effects);
-        assert_eq!(effects, [Effect::HighWatermarkAdvanced(Offset(105)), Effect::Acknowledge(Ticket(1))]);
+        assert_eq!(
+            effects,
+            [
+                Effect::HighWatermarkAdvanced { from: Offset(100), to: Offset(105) },
+                Effect::Acknowledge(Ticket(1))
+            ]
+        );
     }
 
     #[test]
@@ -277,7 +288,7 @@ mod tests {
         let mut effects = Vec::new();
         leader.propose(Offset(105), Acks::None, Ticket(1));
         leader.batches_durable(Offset(105), &mut effects);
-        assert_eq!(effects, [Effect::HighWatermarkAdvanced(Offset(105))]);
+        assert_eq!(effects, [Effect::HighWatermarkAdvanced { from: Offset(100), to: Offset(105) }]);
     }
 
     #[test]
@@ -289,7 +300,13 @@ mod tests {
         leader.batches_durable(Offset(105), &mut effects);
         assert_eq!(effects, []);
         leader.follower_fetched(BrokerId(2), Offset(105), &mut effects);
-        assert_eq!(effects, [Effect::HighWatermarkAdvanced(Offset(105)), Effect::Acknowledge(Ticket(1))]);
+        assert_eq!(
+            effects,
+            [
+                Effect::HighWatermarkAdvanced { from: Offset(100), to: Offset(105) },
+                Effect::Acknowledge(Ticket(1))
+            ]
+        );
     }
 
     #[test]
