@@ -141,6 +141,17 @@ impl Executor {
         ready.entries.iter().any(|entry| entry.turn <= turn)
     }
 
+    /// Whose task it is; `None` if it ended, or is the main future.
+    pub fn owner_of(&self, number: u64) -> Option<Owner> {
+        self.tasks.borrow().get(&number).map(|task| task.owner)
+    }
+
+    /// Takes a task's turn away until `at`.
+    pub fn postpone(&self, number: u64, owner: Owner, at: u64) {
+        let Some(waker) = self.tasks.borrow().get(&number).map(|task| task.waker.clone()) else { return };
+        self.schedule(at, owner, move || waker.wake());
+    }
+
     /// Polls a task; one that ended or was stopped in the meantime is passed over.
     pub fn poll(&self, number: u64) {
         let Some((mut future, waker)) = self.take_out(number) else { return };

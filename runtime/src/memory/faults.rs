@@ -74,6 +74,10 @@ pub struct Faults {
     pub timer_late: PerMillion,
     /// ... by up to this long.
     pub timer_late_ns_max: u64,
+    /// A shard stops before its next step, as a thread that loses its core ...
+    pub shard_stall: PerMillion,
+    /// ... for up to this long.
+    pub shard_stall_ns_max: u64,
     /// The wall clock jumps when read ...
     pub wall_clock_jump: PerMillion,
     /// ... by up to this many milliseconds, forward or back.
@@ -99,6 +103,8 @@ impl Default for Faults {
             mailbox_delay_ns_max: 20_000,
             timer_late: PerMillion::NEVER,
             timer_late_ns_max: 0,
+            shard_stall: PerMillion::NEVER,
+            shard_stall_ns_max: 0,
             wall_clock_jump: PerMillion::NEVER,
             wall_clock_jump_ms_max: 0,
             wall_clock_drift_ppm_max: 0,
@@ -139,6 +145,10 @@ impl Faults {
         if random.coin() {
             faults.timer_late = PerMillion(random.between(1_000..=200_000) as u32);
             faults.timer_late_ns_max = 500_000_000;
+        }
+        if random.coin() {
+            faults.shard_stall = PerMillion(random.between(10..=5_000) as u32);
+            faults.shard_stall_ns_max = 1_000_000_000;
         }
         if random.coin() {
             faults.wall_clock_jump = PerMillion(random.between(100..=10_000) as u32);

@@ -59,11 +59,20 @@ struct Pipe {
     arrived: VecDeque<u8>,
     last_arrival_ns: u64,
     has_ended: bool,
+    is_unread: bool,
     is_silent: bool,
     waiting: Vec<Waker>,
 }
 
 impl Pipe {
+    /// Its reader went away: what comes now is dropped.
+    fn end(&mut self) {
+        self.has_ended = true;
+        self.is_unread = true;
+        self.arrived.clear();
+        self.wake_all();
+    }
+
     fn wake_all(&mut self) {
         self.waiting.drain(..).for_each(Waker::wake);
     }
@@ -76,6 +85,13 @@ impl Pipe {
 }
 
 impl Stream {
+    fn pipe_from(&self, side: Side) -> &RefCell<Pipe> {
+        match side {
+            Side::Client => &self.to_server,
+            Side::Server => &self.to_client,
+        }
+    }
+
     fn break_with(&self, kind: io::ErrorKind) {
         if self.broken.get().is_none() {
             self.broken.set(Some(kind));
@@ -259,6 +275,15 @@ enum Side {
     Server,
 }
 
+impl Side {
+    fn other(self) -> Side {
+        match self {
+            Side::Client => Side::Server,
+            Side::Server => Side::Client,
+        }
+    }
+}
+
 /// One end of a byte stream.
 #[derive(Clone)]
 pub struct MemoryConnection {
@@ -270,6 +295,7 @@ struct End {
     stream: Rc<Stream>,
     side: Side,
     arena: Arena,
+    is_closed: Cell<bool>,
 }
 
 impl Drop for End {
@@ -280,34 +306,31 @@ impl Drop for End {
 
 impl End {
     fn outgoing(&self) -> &RefCell<Pipe> {
-        match self.side {
-            Side::Client => &self.stream.to_server,
-            Side::Server => &self.stream.to_client,
-        }
+        self.stream.pipe_from(self.side)
     }
 
     fn incoming(&self) -> &RefCell<Pipe> {
-        match self.side {
-            Side::Client => &self.stream.to_client,
-            Side::Server => &self.stream.to_server,
-        }
+        self.stream.pipe_from(self.side.other())
     }
 
     /// The peer reads what is under way, then the end; this end reads the end at once.
     fn close(&self) {
-        let arrival_ns = self.outgoing().borrow().last_arrival_ns.max(self.world.clock.now());
+        if self.is_closed.replace(true) {
+            return;
+        }
+        self.incoming().borrow_mut().end();
+        let mut outgoing = self.outgoing().borrow_mut();
+        outgoing.wake_all();
+        if outgoing.is_silent {
+            return;
+        }
+        let arrival_ns = outgoing.last_arrival_ns.max(self.world.clock.now());
         let (stream, side) = (self.stream.clone(), self.side);
         self.world.executor.schedule(arrival_ns, Owner::Client, move || {
-            let pipe = if side == Side::Client { &stream.to_server } else { &stream.to_client };
-            pipe.borrow_mut().has_ended = true;
-            pipe.borrow_mut().wake_all();
+            let mut pipe = stream.pipe_from(side).borrow_mut();
+            pipe.has_ended = true;
+            pipe.wake_all();
         });
-        let mut incoming = self.incoming().borrow_mut();
-        incoming.has_ended = true;
-        incoming.arrived.clear();
-        incoming.wake_all();
-        drop(incoming);
-        self.outgoing().borrow_mut().wake_all();
     }
 
     fn failure(&self) -> Option<io::Error> {
@@ -320,10 +343,10 @@ impl End {
             if let Some(error) = self.failure() {
                 return Poll::Ready(Err(error));
             }
-            if self.incoming().borrow().has_ended && self.outgoing().borrow().has_ended {
+            let mut pipe = self.outgoing().borrow_mut();
+            if self.is_closed.get() || pipe.is_unread {
                 return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
             }
-            let mut pipe = self.outgoing().borrow_mut();
             let used = pipe.under_way_bytes + pipe.arrived.len();
             match self.world.options.limits.socket_buffer_bytes_max.saturating_sub(used) {
                 0 => {
@@ -365,17 +388,16 @@ impl End {
         world.trace.note_bytes(Step::Sent, self.stream.number, piece);
         let delay_ns = world.random.borrow_mut().between(0..=world.options.faults.network_delay_ns_max);
         let mut pipe = self.outgoing().borrow_mut();
+        pipe.under_way_bytes += piece.len();
         if pipe.is_silent {
             return piece.len();
         }
-        pipe.under_way_bytes += piece.len();
         pipe.last_arrival_ns = pipe.last_arrival_ns.max(world.clock.now() + delay_ns);
         let (stream, side, bytes) = (self.stream.clone(), self.side, piece.to_vec());
         world.executor.schedule(pipe.last_arrival_ns, Owner::Client, move || {
-            let pipe = if side == Side::Client { &stream.to_server } else { &stream.to_client };
-            let mut pipe = pipe.borrow_mut();
+            let mut pipe = stream.pipe_from(side).borrow_mut();
             pipe.under_way_bytes -= bytes.len();
-            if !pipe.has_ended {
+            if !pipe.is_unread {
                 pipe.arrived.extend(bytes);
             }
             pipe.wake_all();
@@ -416,7 +438,8 @@ impl End {
 
 impl MemoryConnection {
     fn new(world: &Rc<World>, stream: Rc<Stream>, side: Side, arena: Arena) -> MemoryConnection {
-        MemoryConnection { end: Rc::new(End { world: world.clone(), stream, side, arena }) }
+        let is_closed = Cell::new(false);
+        MemoryConnection { end: Rc::new(End { world: world.clone(), stream, side, arena, is_closed }) }
     }
 
     /// Cuts the connection: both ends see a reset.

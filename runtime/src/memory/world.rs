@@ -11,6 +11,7 @@
 //! Always true: the same seed, options and program give the same trace hash; time passes only here.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -56,6 +57,7 @@ pub(super) struct World {
     pub ordered_failures: RefCell<Vec<(DiskOperation, u64)>>,
     shard_seed: u64,
     incarnation: Cell<u64>,
+    stalled_until: RefCell<BTreeMap<ShardIndex, u64>>,
 }
 
 /// Counts what changes the disk, and stops the world at a chosen count.
@@ -107,6 +109,7 @@ impl MemoryWorld {
             ordered_failures: RefCell::default(),
             shard_seed,
             incarnation: Cell::new(0),
+            stalled_until: RefCell::default(),
             random: RefCell::new(random),
             options,
         };
@@ -210,7 +213,7 @@ impl MemoryWorld {
             }
             network::close_abandoned(&self.state);
         }
-        self.give_up("took more steps than the options allow")
+        self.give_up("the run took more steps than the options allow")
     }
 
     /// Runs what is due, moves the clock when nobody is ready, and says whose turn it is.
@@ -222,6 +225,7 @@ impl MemoryWorld {
             }
             let turn = state.executor.choose(&mut state.random.borrow_mut());
             match (turn, state.executor.next_event_at()) {
+                (Turn::Of(number), _) if state.postpones(number) => {}
                 (Turn::Of(number), _) => {
                     // A step takes time: without it a busy task would keep every timer from firing.
                     let step_ns = state.random.borrow_mut().between(50..=1_000);
@@ -237,13 +241,13 @@ impl MemoryWorld {
 
     fn expect_time_left(&self, started_at: u64) {
         if self.state.clock.now() - started_at > self.state.options.limits.run_virtual_ns_max {
-            self.give_up("took more virtual time than the options allow");
+            self.give_up("the run took more virtual time than the options allow");
         }
     }
 
     fn give_up(&self, problem: &str) -> ! {
         let World { seed, options, executor, .. } = &*self.state;
-        panic!("seed {seed}: the run {problem}\n{options}\nalive:\n{}", executor.dump());
+        panic!("seed {seed}: {problem}\n{options}\nalive:\n{}", executor.dump());
     }
 
     /// The power goes and comes back: the shards' tasks are dropped, their connections reset, and each write and
@@ -265,6 +269,7 @@ impl MemoryWorld {
         state.trace.note(Step::Crash, state.crash_plan.mutations.get());
         state.incarnation.set(state.incarnation.get() + 1);
         state.crash_plan.is_due.set(false);
+        state.stalled_until.borrow_mut().clear();
         state.executor.stop(|owner| matches!(owner, Owner::Shard(..)));
         network::reset_all(state);
     }
@@ -285,6 +290,9 @@ impl MemoryWorld {
 
 impl Drop for MemoryWorld {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("the world that failed had seed {} and {}", self.state.seed, self.state.options);
+        }
         // Tasks hold handles to the world that holds them: the circle is cut here.
         self.state.executor.stop(|_| true);
     }
@@ -293,6 +301,22 @@ impl Drop for MemoryWorld {
 impl World {
     pub fn incarnation(&self) -> u64 {
         self.incarnation.get()
+    }
+
+    /// Whether a task's shard is stalled, or stalls now; its turn then comes when the stall ends.
+    fn postpones(&self, number: u64) -> bool {
+        let Some(owner @ Owner::Shard(shard, _)) = self.executor.owner_of(number) else { return false };
+        let mut random = self.random.borrow_mut();
+        let mut stalled_until = self.stalled_until.borrow_mut();
+        let end_ns = stalled_until.entry(shard).or_default();
+        if *end_ns <= self.clock.now() && random.happens(self.options.faults.shard_stall) {
+            *end_ns = self.clock.now() + random.between(1..=self.options.faults.shard_stall_ns_max);
+        }
+        if *end_ns <= self.clock.now() {
+            return false;
+        }
+        self.executor.postpone(number, owner, *end_ns);
+        true
     }
 }
 

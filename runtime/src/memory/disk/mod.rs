@@ -296,7 +296,11 @@ impl Disk {
 
     fn expect_room(&self, file: u64, length: u64) -> io::Result<()> {
         let growth = length.saturating_sub(self.length(file));
-        match growth > 0 && growth > self.free_bytes() {
+        // Removed files still open count here and not below: the cheap sum first, names only when it is tight.
+        let held_bytes: u64 = self.contents.values().map(Content::length).sum();
+        let is_full =
+            growth > 0 && growth > self.bytes_max.saturating_sub(held_bytes) && growth > self.free_bytes();
+        match is_full {
             true => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
             false => Ok(()),
         }
