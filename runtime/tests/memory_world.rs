@@ -297,3 +297,16 @@ fn the_wall_clock_may_jump_while_the_monotonic_clock_never_does() {
     });
     assert!(went_back > 5, "{went_back}");
 }
+
+#[test]
+fn a_healed_world_fails_no_more() {
+    let faults = Faults { write_error: PerMillion::ALWAYS, ..Faults::default() };
+    let world = MemoryWorld::new(1, faults);
+    let environment = world.environment(0, 1);
+    world.run_until(async {
+        let file = environment.open(Path::new("/a"), OpenMode::BufferedWrite).await.unwrap();
+        assert!(file.write_at(0, Vec::new(), WriteSync::Later).await.is_err());
+        world.set_faults(Faults::default());
+        file.write_at(0, Vec::new(), WriteSync::Later).await.unwrap();
+    });
+}

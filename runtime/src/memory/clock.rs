@@ -67,7 +67,7 @@ pub(super) fn sleep_until(
     deadline: Instant,
 ) -> impl Future<Output = ()> + use<> {
     let mut at = deadline;
-    let faults = &world.options.faults;
+    let faults = world.faults();
     let mut random = world.random.borrow_mut();
     if random.happens(faults.timer_late) {
         at.0 = at.0.saturating_add(random.between(0..=faults.timer_late_ns_max));

@@ -125,7 +125,7 @@ fn choose_outcome(world: &World, operation: DiskOperation) -> Outcome {
         is_ordered |= *countdown == 0;
         *countdown > 0
     });
-    let rate = error_rate(operation, &world.options.faults);
+    let rate = error_rate(operation, &world.faults());
     if is_ordered || world.random.borrow_mut().happens(rate) {
         world.trace.note(Step::DiskFault, operation as u64);
         return Outcome::Failure;
@@ -134,7 +134,7 @@ fn choose_outcome(world: &World, operation: DiskOperation) -> Outcome {
 }
 
 fn disk_delay_ns(world: &World) -> u64 {
-    let faults = &world.options.faults;
+    let faults = world.faults();
     let mut random = world.random.borrow_mut();
     match random.happens(faults.disk_slow) {
         true => random.between(0..=faults.disk_slow_delay_ns_max),
@@ -162,7 +162,7 @@ impl Environment for MemoryEnvironment {
     }
 
     fn wall_clock(&self) -> Timestamp {
-        self.shard.world.clock.wall(&self.shard.world.options.faults)
+        self.shard.world.clock.wall(&self.shard.world.faults())
     }
 
     fn random(&self) -> u64 {

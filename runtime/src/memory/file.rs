@@ -64,7 +64,7 @@ impl File for MemoryFile {
         let file = open.file;
         let run = move |world: &World, outcome: Outcome| {
             outcome.check()?;
-            let rots = world.random.borrow_mut().happens(world.options.faults.bit_rot);
+            let rots = world.random.borrow_mut().happens(world.faults().bit_rot);
             let length =
                 (world.disk.borrow().length(file).saturating_sub(position) as usize).min(buffer.capacity());
             if rots {

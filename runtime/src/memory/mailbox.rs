@@ -72,8 +72,8 @@ impl<M: 'static> Mesh<M> {
 
     /// Puts a message on its way and tells when it arrives, if the pair has room.
     fn depart(&self, pair: usize, message: M) -> Result<u64, MailboxFull<M>> {
-        let faults = &self.world.options.faults;
-        let delay_ns = self.world.random.borrow_mut().between(0..=faults.mailbox_delay_ns_max);
+        let delay_ns_max = self.world.faults().mailbox_delay_ns_max;
+        let delay_ns = self.world.random.borrow_mut().between(0..=delay_ns_max);
         let mut pairs = self.pairs.borrow_mut();
         let pair = &mut pairs[pair];
         if pair.unreceived >= self.world.options.limits.mailbox_messages_max {

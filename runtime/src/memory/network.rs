@@ -362,7 +362,7 @@ impl End {
     }
 
     fn meet_faults(&self) -> io::Result<()> {
-        let faults = &self.world.options.faults;
+        let faults = self.world.faults();
         let mut random = self.world.random.borrow_mut();
         if random.happens(faults.network_reset) {
             drop(random);
@@ -377,7 +377,7 @@ impl End {
 
     fn piece_length(&self, length: usize) -> usize {
         let mut random = self.world.random.borrow_mut();
-        match random.happens(self.world.options.faults.network_split) {
+        match random.happens(self.world.faults().network_split) {
             true => random.between(1..=length as u64) as usize,
             false => length,
         }
@@ -386,7 +386,7 @@ impl End {
     fn depart(&self, piece: &[u8]) -> usize {
         let world = &self.world;
         world.trace.note_bytes(Step::Sent, self.stream.number, piece);
-        let delay_ns = world.random.borrow_mut().between(0..=world.options.faults.network_delay_ns_max);
+        let delay_ns = world.random.borrow_mut().between(0..=world.faults().network_delay_ns_max);
         let mut pipe = self.outgoing().borrow_mut();
         pipe.under_way_bytes += piece.len();
         if pipe.is_silent {

@@ -10,7 +10,7 @@
 //!
 //! Always true: the same seed, options and program give the same trace hash; time passes only here.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, Ref, RefCell};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
@@ -29,7 +29,7 @@ use super::clock::{self, Clock};
 use super::disk::{Disk, DiskOperation};
 use super::environment::MemoryEnvironment;
 use super::executor::{Executor, Owner, Turn};
-use super::faults::Options;
+use super::faults::{Faults, Options};
 use super::mailbox::{self, MemoryMailbox};
 use super::network::{self, MemoryConnection, Network};
 use super::random::Random;
@@ -58,6 +58,7 @@ pub(super) struct World {
     shard_seed: u64,
     incarnation: Cell<u64>,
     stalled_until: RefCell<BTreeMap<ShardIndex, u64>>,
+    faults: RefCell<Faults>,
 }
 
 /// Counts what changes the disk, and stops the world at a chosen count.
@@ -110,6 +111,7 @@ impl MemoryWorld {
             shard_seed,
             incarnation: Cell::new(0),
             stalled_until: RefCell::default(),
+            faults: RefCell::new(options.faults.clone()),
             random: RefCell::new(random),
             options,
         };
@@ -282,6 +284,11 @@ impl MemoryWorld {
         plan.crash_at.set(Some(plan.mutations.get() + mutations));
     }
 
+    /// From now on other things go wrong, or nothing: to heal a world before asking what survived.
+    pub fn set_faults(&self, faults: Faults) {
+        *self.state.faults.borrow_mut() = faults;
+    }
+
     /// The disk, to look at and to damage.
     pub fn disk(&self) -> DiskView<'_> {
         DiskView { state: &self.state }
@@ -303,14 +310,20 @@ impl World {
         self.incarnation.get()
     }
 
+    /// What goes wrong now: as the options say, or as [`MemoryWorld::set_faults`] said since.
+    pub fn faults(&self) -> Ref<'_, Faults> {
+        self.faults.borrow()
+    }
+
     /// Whether a task's shard is stalled, or stalls now; its turn then comes when the stall ends.
     fn postpones(&self, number: u64) -> bool {
         let Some(owner @ Owner::Shard(shard, _)) = self.executor.owner_of(number) else { return false };
         let mut random = self.random.borrow_mut();
         let mut stalled_until = self.stalled_until.borrow_mut();
         let end_ns = stalled_until.entry(shard).or_default();
-        if *end_ns <= self.clock.now() && random.happens(self.options.faults.shard_stall) {
-            *end_ns = self.clock.now() + random.between(1..=self.options.faults.shard_stall_ns_max);
+        let faults = self.faults();
+        if *end_ns <= self.clock.now() && random.happens(faults.shard_stall) {
+            *end_ns = self.clock.now() + random.between(1..=faults.shard_stall_ns_max);
         }
         if *end_ns <= self.clock.now() {
             return false;

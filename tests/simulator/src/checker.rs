@@ -1,0 +1,358 @@
+//! Judges a history: which promises were broken, and by which record.
+//!
+//! | violation | what it means |
+//! |---|---|
+//! | `Gap` | the offsets of the final log do not follow each other from zero on |
+//! | `Lost` | an acknowledged record is not at its offset in the final log, byte for byte |
+//! | `NeverSent` | the final log holds a value nobody sent to that partition |
+//! | `RefusedButThere` | a batch the broker refused is in the log |
+//! | `Duplicate` | one record lies at two offsets |
+//! | `OutOfOrder` | records of one producer lie in another order than they were sent |
+//! | `TornBatch` | some records of a batch are in the log and others are not, or not side by side |
+//! | `ReadThenGone` | a fetcher saw a record that the final log does not have at that offset |
+//! | `SkippedRead` | a fetcher went back or jumped over an offset |
+//!
+//! Always true: a history without violations shows none; each rule is checked against every record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::history::{
+    Answer, BatchNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, Promise, SentBatch,
+};
+
+/// A broken promise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the table above describes the violations; their fields say where")]
+pub enum Violation {
+    Gap { partition: PartitionNumber, expected: i64, found: i64 },
+    Lost { batch: BatchNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
+    NeverSent { partition: PartitionNumber, offset: i64, value: String },
+    RefusedButThere { batch: BatchNumber, partition: PartitionNumber, offset: i64 },
+    Duplicate { batch: BatchNumber, partition: PartitionNumber, offsets: [i64; 2] },
+    OutOfOrder { producer: ProducerNumber, partition: PartitionNumber, batches: [BatchNumber; 2] },
+    TornBatch { batch: BatchNumber, partition: PartitionNumber, offsets: Vec<i64> },
+    ReadThenGone { fetcher: FetcherNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
+    SkippedRead { fetcher: FetcherNumber, partition: PartitionNumber, expected: i64, found: i64 },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self:?}")
+    }
+}
+
+/// Every violation in a history, by partition.
+pub fn check(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for partition in history.partitions() {
+        let view = PartitionView::new(history, partition);
+        view.check_density(&mut violations);
+        view.check_origin(&mut violations);
+        view.check_batches(&mut violations);
+        view.check_order(&mut violations);
+        view.check_reads(&mut violations);
+    }
+    violations
+}
+
+/// One partition's evidence, arranged for look-up.
+struct PartitionView<'h> {
+    history: &'h History,
+    partition: PartitionNumber,
+    value_at: BTreeMap<i64, &'h [u8]>,
+    offsets_of: BTreeMap<&'h [u8], Vec<i64>>,
+    batches: Vec<(BatchNumber, &'h SentBatch)>,
+}
+
+impl<'h> PartitionView<'h> {
+    fn new(history: &'h History, partition: PartitionNumber) -> PartitionView<'h> {
+        let mut value_at = BTreeMap::new();
+        let mut offsets_of: BTreeMap<&[u8], Vec<i64>> = BTreeMap::new();
+        for (offset, value) in history.final_log(partition) {
+            value_at.insert(*offset, value.as_slice());
+            offsets_of.entry(value).or_default().push(*offset);
+        }
+        let numbered = history.batches().iter().enumerate();
+        let batches = numbered
+            .filter(|(_, batch)| batch.partition == partition)
+            .map(|(number, batch)| (BatchNumber(number), batch))
+            .collect();
+        PartitionView { history, partition, value_at, offsets_of, batches }
+    }
+
+    fn check_density(&self, violations: &mut Vec<Violation>) {
+        let partition = self.partition;
+        let log = self.history.final_log(partition);
+        for (expected, (found, _)) in (0..).zip(log) {
+            if *found != expected {
+                violations.push(Violation::Gap { partition, expected, found: *found });
+                return;
+            }
+        }
+    }
+
+    fn check_origin(&self, violations: &mut Vec<Violation>) {
+        let partition = self.partition;
+        let mut sender_of = BTreeMap::new();
+        for (number, batch) in &self.batches {
+            sender_of.extend(batch.values.iter().map(|value| (value.as_slice(), (*number, batch.answer))));
+        }
+        for (offset, value) in self.history.final_log(partition) {
+            let offset = *offset;
+            match sender_of.get(value.as_slice()) {
+                None => violations.push(Violation::NeverSent { partition, offset, value: text(value) }),
+                Some((batch, Answer::Refused)) => {
+                    violations.push(Violation::RefusedButThere { batch: *batch, partition, offset });
+                }
+                Some(_) => {}
+            }
+        }
+    }
+
+    fn check_batches(&self, violations: &mut Vec<Violation>) {
+        for (number, batch) in &self.batches {
+            if let Answer::Acknowledged(base_offset) = batch.answer {
+                self.check_acknowledged(*number, batch, base_offset, violations);
+            }
+            self.check_occurrences(*number, batch, violations);
+        }
+    }
+
+    fn check_acknowledged(
+        &self,
+        number: BatchNumber,
+        batch: &SentBatch,
+        base_offset: i64,
+        violations: &mut Vec<Violation>,
+    ) {
+        for (offset, value) in (base_offset..).zip(&batch.values) {
+            let found = self.value_at.get(&offset).copied();
+            if found != Some(value.as_slice()) {
+                let (partition, found) = (self.partition, found.map(text));
+                violations.push(Violation::Lost { batch: number, partition, offset, found });
+                return;
+            }
+        }
+    }
+
+    /// A batch is in the log whole and side by side, or not at all; and once.
+    fn check_occurrences(&self, batch: BatchNumber, sent: &SentBatch, violations: &mut Vec<Violation>) {
+        let partition = self.partition;
+        let mut firsts = Vec::new();
+        for value in &sent.values {
+            let Some(offsets) = self.offsets_of.get(value.as_slice()) else { continue };
+            if let [first, second, ..] = offsets[..] {
+                violations.push(Violation::Duplicate { batch, partition, offsets: [first, second] });
+                return;
+            }
+            firsts.push(offsets[0]);
+        }
+        let is_whole =
+            firsts.len() == sent.values.len() && firsts.is_sorted_by(|left, right| left + 1 == *right);
+        if !firsts.is_empty() && !is_whole {
+            violations.push(Violation::TornBatch { batch, partition, offsets: firsts });
+        }
+    }
+
+    /// An idempotent producer's batches lie as sent. Another's do where it knew of the earlier one before it
+    /// sent the later; one whose answer was lost may still have been on its way then.
+    fn check_order(&self, violations: &mut Vec<Violation>) {
+        let mut last_of: BTreeMap<ProducerNumber, (BatchNumber, i64)> = BTreeMap::new();
+        for (number, batch) in &self.batches {
+            let Some(offset) = self.place_of(batch) else { continue };
+            if let Some((earlier, earlier_offset)) = last_of.get(&batch.producer)
+                && offset <= *earlier_offset
+            {
+                let (producer, partition) = (batch.producer, self.partition);
+                let batches = [*earlier, *number];
+                violations.push(Violation::OutOfOrder { producer, partition, batches });
+            }
+            let is_known = matches!(batch.answer, Answer::Acknowledged(_));
+            if batch.promise == Promise::Idempotent || is_known {
+                last_of.insert(batch.producer, (*number, offset));
+            }
+        }
+    }
+
+    fn place_of(&self, batch: &SentBatch) -> Option<i64> {
+        let value = batch.values.first()?;
+        self.offsets_of.get(value.as_slice()).map(|offsets| offsets[0])
+    }
+
+    fn check_reads(&self, violations: &mut Vec<Violation>) {
+        let partition = self.partition;
+        let mut next_of: BTreeMap<FetcherNumber, i64> = BTreeMap::new();
+        for read in self.history.reads().iter().filter(|read| read.partition == partition) {
+            let (fetcher, offset) = (read.fetcher, read.offset);
+            let expected = *next_of.get(&fetcher).unwrap_or(&offset);
+            if offset != expected {
+                violations.push(Violation::SkippedRead { fetcher, partition, expected, found: offset });
+            }
+            next_of.insert(fetcher, offset + 1);
+            let found = self.value_at.get(&offset).copied();
+            if found != Some(read.value.as_slice()) {
+                let found = found.map(text);
+                violations.push(Violation::ReadThenGone { fetcher, partition, offset, found });
+            }
+        }
+    }
+}
+
+/// The readable beginning of a value.
+fn text(value: &[u8]) -> String {
+    let start = &value[..value.len().min(40)];
+    format!("{}{}", start.escape_ascii(), if value.len() > 40 { "..." } else { "" })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PRODUCER: ProducerNumber = ProducerNumber(0);
+    const FETCHER: FetcherNumber = FetcherNumber(0);
+
+    fn values(values: &[&str]) -> Vec<Vec<u8>> {
+        values.iter().map(|value| value.as_bytes().to_vec()).collect()
+    }
+
+    /// A history in which one producer sends batches, all but `answers` unknown, and the log ends as given.
+    fn history(promise: Promise, sent: &[(&[&str], Answer)], log: &[&str]) -> History {
+        let mut history = History::default();
+        for (batch, answer) in sent {
+            let number = history.sent(PRODUCER, promise, 0, values(batch));
+            if *answer != Answer::Unknown {
+                history.answered(number, *answer);
+            }
+        }
+        for (offset, value) in (0..).zip(log) {
+            history.final_record(0, offset, value.as_bytes());
+        }
+        history
+    }
+
+    #[test]
+    fn a_history_as_promised_shows_no_violation() {
+        let sent: &[(&[&str], Answer)] = &[
+            (&["a", "b"], Answer::Acknowledged(0)),
+            (&["c"], Answer::Unknown),
+            (&["d"], Answer::Unknown),
+            (&["e"], Answer::Acknowledged(3)),
+            (&["f"], Answer::Refused),
+        ];
+        let mut history = history(Promise::Idempotent, sent, &["a", "b", "c", "e"]);
+        for (offset, value) in [(1, "b"), (2, "c"), (3, "e")] {
+            history.read(FETCHER, 0, offset, value.as_bytes());
+        }
+        assert_eq!(check(&history), []);
+    }
+
+    #[test]
+    fn an_acknowledged_record_that_is_missing_or_different_is_lost() {
+        let sent: &[(&[&str], Answer)] = &[(&["a", "b"], Answer::Acknowledged(0))];
+        let lost = |offset, found: Option<&str>| Violation::Lost {
+            batch: BatchNumber(0),
+            partition: 0,
+            offset,
+            found: found.map(str::to_owned),
+        };
+        assert_eq!(check(&history(Promise::Plain, sent, &[])), [lost(0, None)]);
+        assert!(check(&history(Promise::Plain, sent, &["a"])).contains(&lost(1, None)));
+        assert!(check(&history(Promise::Plain, sent, &["a", "B"])).contains(&lost(1, Some("B"))));
+    }
+
+    #[test]
+    fn an_acknowledged_record_at_another_offset_is_lost() {
+        let sent: &[(&[&str], Answer)] = &[(&["a"], Answer::Acknowledged(1)), (&["b"], Answer::Unknown)];
+        let violations = check(&history(Promise::Plain, sent, &["a", "b"]));
+        assert!(matches!(violations[..], [Violation::Lost { offset: 1, .. }]), "{violations:?}");
+    }
+
+    #[test]
+    fn offsets_that_do_not_follow_each_other_are_a_gap() {
+        let mut history = history(Promise::Plain, &[(&["a"], Answer::Unknown)], &["a"]);
+        history.sent(PRODUCER, Promise::Plain, 0, values(&["b"]));
+        history.final_record(0, 2, b"b");
+        assert_eq!(check(&history), [Violation::Gap { partition: 0, expected: 1, found: 2 }]);
+    }
+
+    #[test]
+    fn a_value_nobody_sent_there_is_reported() {
+        let mut history = history(Promise::Plain, &[(&["a"], Answer::Unknown)], &["a"]);
+        history.final_record(1, 0, b"a");
+        let value = "a".to_owned();
+        assert_eq!(check(&history), [Violation::NeverSent { partition: 1, offset: 0, value }]);
+    }
+
+    #[test]
+    fn a_refused_batch_must_not_be_in_the_log() {
+        let violations = check(&history(Promise::Plain, &[(&["a"], Answer::Refused)], &["a"]));
+        assert_eq!(
+            violations,
+            [Violation::RefusedButThere { batch: BatchNumber(0), partition: 0, offset: 0 }]
+        );
+    }
+
+    #[test]
+    fn a_record_at_two_offsets_is_a_duplicate() {
+        let sent: &[(&[&str], Answer)] = &[(&["a"], Answer::Acknowledged(0)), (&["b"], Answer::Unknown)];
+        let violations = check(&history(Promise::Idempotent, sent, &["a", "b", "a"]));
+        assert_eq!(
+            violations,
+            [Violation::Duplicate { batch: BatchNumber(0), partition: 0, offsets: [0, 2] }]
+        );
+    }
+
+    #[test]
+    fn an_idempotent_producers_batches_lie_as_sent() {
+        let sent: &[(&[&str], Answer)] = &[(&["a"], Answer::Unknown), (&["b"], Answer::Unknown)];
+        let out_of_order = Violation::OutOfOrder {
+            producer: PRODUCER,
+            partition: 0,
+            batches: [BatchNumber(0), BatchNumber(1)],
+        };
+        assert_eq!(check(&history(Promise::Idempotent, sent, &["b", "a"])), [out_of_order]);
+    }
+
+    #[test]
+    fn a_plain_producers_lost_answer_leaves_the_order_open() {
+        let unknown: &[(&[&str], Answer)] = &[(&["a"], Answer::Unknown), (&["b"], Answer::Acknowledged(0))];
+        assert_eq!(check(&history(Promise::Plain, unknown, &["b", "a"])), []);
+        let known: &[(&[&str], Answer)] =
+            &[(&["a"], Answer::Acknowledged(1)), (&["b"], Answer::Acknowledged(0))];
+        let violations = check(&history(Promise::Plain, known, &["b", "a"]));
+        assert!(matches!(violations[..], [Violation::OutOfOrder { .. }]), "{violations:?}");
+    }
+
+    #[test]
+    fn a_batch_is_there_whole_or_not_at_all() {
+        let sent: &[(&[&str], Answer)] = &[(&["a", "b"], Answer::Unknown), (&["c"], Answer::Unknown)];
+        for log in [&["a"][..], &["b"], &["a", "c", "b"]] {
+            let violations = check(&history(Promise::Plain, sent, log));
+            assert!(matches!(violations[..], [Violation::TornBatch { .. }]), "{log:?}: {violations:?}");
+        }
+    }
+
+    #[test]
+    fn what_a_fetcher_saw_stays() {
+        let mut history = history(Promise::Plain, &[(&["a"], Answer::Unknown)], &["a"]);
+        history.read(FETCHER, 0, 0, b"a");
+        history.read(FETCHER, 0, 1, b"b");
+        let (fetcher, partition) = (FETCHER, 0);
+        let gone = Violation::ReadThenGone { fetcher, partition, offset: 1, found: None };
+        assert_eq!(check(&history), [gone]);
+    }
+
+    #[test]
+    fn a_fetcher_neither_skips_nor_goes_back() {
+        let sent: &[(&[&str], Answer)] = &[(&["a", "b", "c"], Answer::Acknowledged(0))];
+        for order in [[0, 2], [1, 0], [1, 1]] {
+            let mut history = history(Promise::Plain, sent, &["a", "b", "c"]);
+            for offset in order {
+                history.read(FETCHER, 0, offset, [b"a", b"b", b"c"][offset as usize]);
+            }
+            let violations = check(&history);
+            assert!(matches!(violations[..], [Violation::SkippedRead { .. }]), "{order:?}: {violations:?}");
+        }
+    }
+}
