@@ -7,9 +7,9 @@
 //! Always true: what it builds passes `validate_stored`, and `validate` too unless asked for something a client
 //! may not send.
 
-use super::header::{Attributes, HeaderParts, TimestampType};
+use super::header::{Attributes, BatchHeader, HeaderParts, TimestampType};
 use super::records::{RecordRef, put_nullable_bytes, written_headers};
-use crate::compression::Codec;
+use crate::compression::{Codec, compress};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, SequenceNumber};
 use crate::time::Timestamp;
 
@@ -18,6 +18,7 @@ use crate::time::Timestamp;
 pub struct BatchBuilder {
     parts: HeaderParts,
     codec: Codec,
+    level: i32,
     records: Vec<u8>,
 }
 
@@ -42,7 +43,19 @@ impl BatchBuilder {
             base_sequence: SequenceNumber(-1),
             record_count: 0,
         };
-        BatchBuilder { parts, codec: Codec::None, records: Vec::new() }
+        BatchBuilder { parts, codec: Codec::None, level: 0, records: Vec::new() }
+    }
+
+    /// An empty batch with the producer's identity and flags of another.
+    pub(super) fn like(header: &BatchHeader) -> BatchBuilder {
+        let transactional = header.attributes().is_transactional();
+        let mut builder = BatchBuilder::new().producer(
+            header.producer_id(),
+            header.producer_epoch(),
+            header.base_sequence(),
+        );
+        builder.parts.attributes = builder.parts.attributes.with_transactional(transactional);
+        builder
     }
 
     /// Begins at this offset.
@@ -66,6 +79,17 @@ impl BatchBuilder {
     /// Belongs to a transaction.
     pub fn transactional(mut self) -> BatchBuilder {
         self.parts.attributes = self.parts.attributes.with_transactional(true);
+        self
+    }
+
+    /// Is compressed, at the codec's default level.
+    pub fn compressed(self, codec: Codec) -> BatchBuilder {
+        self.compressed_at(codec, codec.default_level())
+    }
+
+    /// Is compressed at this level.
+    pub fn compressed_at(mut self, codec: Codec, level: i32) -> BatchBuilder {
+        (self.codec, self.level) = (codec, level);
         self
     }
 
@@ -133,12 +157,21 @@ impl BatchBuilder {
 
     /// The batch.
     pub fn build(self) -> Vec<u8> {
+        let (header, body) = self.finish();
+        [header.as_bytes().as_slice(), &body].concat()
+    }
+
+    /// The batch in its two parts.
+    pub(super) fn finish(self) -> (BatchHeader, Vec<u8>) {
+        let body = match self.codec {
+            Codec::None => self.records,
+            codec => compress(codec, self.level, &self.records),
+        };
         let parts = HeaderParts {
             attributes: self.parts.attributes.with_compression(self.codec),
             last_offset_delta: self.parts.last_offset_delta.max(0),
             ..self.parts
         };
-        let header = parts.over(&self.records);
-        [header.as_bytes().as_slice(), &self.records].concat()
+        (parts.over(&body), body)
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::compression::CompressionFault;
 use crate::time::Timestamp;
 
 /// How many faulty records one refusal lists; the rest are counted. A batch of a hundred thousand keyless
@@ -43,6 +44,15 @@ pub enum BatchFault {
     UnknownCompression {
         /// Its number.
         id: u8,
+    },
+    /// The compressed records cannot be opened.
+    Compression(CompressionFault),
+    /// More records, or more headers, than a batch may have.
+    TooMany {
+        /// Which.
+        what: Counted,
+        /// How many are allowed.
+        count_max: usize,
     },
     /// zstd from a client whose request version may not use it (KIP-110).
     ZstdNotAllowed,
@@ -131,11 +141,14 @@ impl BatchFault {
             | BatchFault::ControlBatch
             | BatchFault::Sequence { .. }
             | BatchFault::Record { .. }
-            | BatchFault::BytesAfterRecords { .. } => FaultKind::InvalidRecord,
+            | BatchFault::BytesAfterRecords { .. }
+            | BatchFault::Compression(CompressionFault::Unreadable { .. }) => FaultKind::InvalidRecord,
             BatchFault::UnknownCompression { .. } | BatchFault::ZstdNotAllowed => {
                 FaultKind::UnsupportedCompression
             }
-            BatchFault::TooLarge { .. } => FaultKind::MessageTooLarge,
+            BatchFault::TooLarge { .. }
+            | BatchFault::TooMany { .. }
+            | BatchFault::Compression(CompressionFault::OutputTooLarge { .. }) => FaultKind::MessageTooLarge,
             BatchFault::LargerThanSegment { .. } => FaultKind::RecordListTooLarge,
             BatchFault::Records(errors) => errors.kind(),
         }
@@ -168,6 +181,11 @@ impl fmt::Display for BatchFault {
                 write!(formatter, "the checksum says {stored:#010x}, the bytes give {computed:#010x}")
             }
             BatchFault::UnknownCompression { id } => write!(formatter, "there is no compression codec {id}"),
+            BatchFault::Compression(fault) => fault.fmt(formatter),
+            BatchFault::TooMany { what, count_max } => {
+                let what = if *what == Counted::Records { "records" } else { "record headers" };
+                write!(formatter, "a batch may have {count_max} {what}")
+            }
             BatchFault::ZstdNotAllowed => write!(formatter, "zstd needs Produce version 7 or later"),
             BatchFault::BaseOffset { base_offset } => {
                 write!(formatter, "a producer's batch begins at offset 0, not at {base_offset}")
@@ -197,6 +215,21 @@ impl fmt::Display for BatchFault {
 }
 
 impl std::error::Error for BatchFault {}
+
+impl From<CompressionFault> for BatchFault {
+    fn from(fault: CompressionFault) -> BatchFault {
+        BatchFault::Compression(fault)
+    }
+}
+
+/// What a batch may have only so many of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Counted {
+    /// Records.
+    Records,
+    /// Headers of all its records together.
+    Headers,
+}
 
 /// Why a record's bytes cannot be read.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

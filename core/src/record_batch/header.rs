@@ -102,10 +102,6 @@ impl Attributes {
         self.with(Attributes::CONTROL, on)
     }
 
-    pub(super) fn with_delete_horizon(self, on: bool) -> Attributes {
-        self.with(Attributes::DELETE_HORIZON, on)
-    }
-
     fn with(self, bit: i16, on: bool) -> Attributes {
         Attributes(if on { self.0 | bit } else { self.0 & !bit })
     }

@@ -26,9 +26,9 @@ mod varint;
 
 pub use assign::{AssignedBatch, ValidBatch};
 pub use builder::BatchBuilder;
-pub use fault::{BatchFault, FaultKind, RecordError, RecordErrors, RecordFault, RecordShape};
+pub use fault::{BatchFault, Counted, FaultKind, RecordError, RecordErrors, RecordFault, RecordShape};
 pub use header::{Attributes, BatchHeader, HEADER_BYTES, MAGIC, TimestampType};
 pub use raw::RawBatch;
 pub use records::{HeaderRef, Headers, RecordIter, RecordRef, Records};
-pub use rules::{BatchRules, ValidationDepth};
-pub use validate::{validate, validate_stored};
+pub use rules::{BatchRules, TargetCompression, ValidationDepth};
+pub use validate::{BatchValidator, validate, validate_stored};

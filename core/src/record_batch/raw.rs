@@ -7,8 +7,12 @@
 //!
 //! Always true: `bytes` are exactly as many as the header announces. Nothing is said about their checksum.
 
+use std::borrow::Cow;
+
 use super::fault::BatchFault;
 use super::header::{BatchHeader, HEADER_BYTES};
+use super::records::Records;
+use crate::compression::{Codec, DecompressionBudget, decompress};
 
 /// One batch cut out of a row of batches.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +53,19 @@ impl<'a> RawBatch<'a> {
     /// What follows the header: the records, compressed or not.
     pub fn body(&self) -> &'a [u8] {
         &self.bytes[HEADER_BYTES..]
+    }
+
+    /// The records, opened within `budget` where they are compressed.
+    pub fn records(&self, budget: &mut DecompressionBudget) -> Result<Records<'a>, BatchFault> {
+        let attributes = self.header.attributes();
+        let bytes = match attributes.compression() {
+            Some(Codec::None) => Cow::Borrowed(self.body()),
+            // A batch that compaction emptied has no stream either.
+            Some(_) if self.header.record_count() == 0 => Cow::Borrowed(&[][..]),
+            Some(codec) => Cow::Owned(decompress(codec, self.body(), budget)?),
+            None => return Err(BatchFault::UnknownCompression { id: attributes.compression_id() }),
+        };
+        Ok(Records::new(bytes, self.header.record_count()))
     }
 
     /// Reads every byte the checksum covers and compares.

@@ -13,9 +13,6 @@ use std::borrow::Cow;
 use super::fault::{BatchFault, RecordShape};
 use super::varint::{Cursor, put_varint, put_varlong, varint_bytes};
 
-/// The fewest bytes a record takes: one for each of its seven numbers.
-pub(super) const RECORD_BYTES_MIN: usize = 7;
-
 /// One record, as slices of its batch.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct RecordRef<'a> {

@@ -1,6 +1,7 @@
 //! What a topic allows in a batch from a client.
 
 use super::header::TimestampType;
+use crate::compression::{Codec, DecompressionLimits};
 
 /// How deep a batch is looked into before it is appended.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
@@ -10,6 +11,39 @@ pub enum ValidationDepth {
     Records,
     /// Checksum and header only; a compacted topic is looked into all the same, because keys are in records.
     Header,
+}
+
+/// How a topic wants its batches compressed: `compression.type`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+pub enum TargetCompression {
+    /// As the producer compressed them: they pass through untouched.
+    #[default]
+    Producer,
+    /// All alike: a batch of another codec is recompressed (KIP-390).
+    Fixed {
+        /// The codec; `None` stores everything uncompressed.
+        codec: Codec,
+        /// The codec's level.
+        level: i32,
+    },
+}
+
+impl TargetCompression {
+    /// The codec to store, given the one that came.
+    pub(super) fn codec_for(self, source: Codec) -> Codec {
+        match self {
+            TargetCompression::Producer => source,
+            TargetCompression::Fixed { codec, .. } => codec,
+        }
+    }
+
+    /// The level to compress with.
+    pub(super) fn level_for(self, codec: Codec) -> i32 {
+        match self {
+            TargetCompression::Producer => codec.default_level(),
+            TargetCompression::Fixed { level, .. } => level,
+        }
+    }
 }
 
 /// What a topic, and the version of the request, allow in a batch.
@@ -31,6 +65,10 @@ pub struct BatchRules {
     pub depth: ValidationDepth,
     /// Whether the request's version knows zstd (Produce 7 and later, KIP-110).
     pub zstd_allowed: bool,
+    /// `compression.type`.
+    pub compression: TargetCompression,
+    /// How much looking into a compressed batch may cost.
+    pub decompression: DecompressionLimits,
 }
 
 impl Default for BatchRules {
@@ -45,6 +83,8 @@ impl Default for BatchRules {
             compacted: false,
             depth: ValidationDepth::Records,
             zstd_allowed: true,
+            compression: TargetCompression::Producer,
+            decompression: DecompressionLimits::PRODUCTION,
         }
     }
 }

@@ -12,31 +12,81 @@
 use std::borrow::Cow;
 
 use super::assign::ValidBatch;
-use super::fault::{BatchFault, RecordErrors, RecordFault};
+use super::builder::BatchBuilder;
+use super::fault::{BatchFault, Counted, RecordErrors, RecordFault};
 use super::header::{BatchHeader, TimestampType};
 use super::raw::RawBatch;
-use super::records::RecordIter;
-use super::rules::BatchRules;
-use crate::compression::Codec;
+use super::records::{RecordIter, RecordRef};
+use super::rules::{BatchRules, ValidationDepth};
+use crate::compression::{Codec, Decompressor};
 use crate::time::Timestamp;
 
-/// Judges a batch that a client sent at wall-clock time `now`.
+/// Judges a batch that a client sent at wall-clock time `now`. Where many are judged, a [`BatchValidator`] saves
+/// setting up a decompressor for each.
 pub fn validate<'a>(
     bytes: &'a [u8],
     rules: &BatchRules,
     now: Timestamp,
 ) -> Result<ValidBatch<'a>, BatchFault> {
-    let batch = only_batch(bytes)?;
-    check_envelope(&batch, rules)?;
-    check_header(batch.header())?;
-    let mut header = *batch.header();
-    let max_timestamp = walk(RecordIter::new(batch.body(), header.record_count()), &header, rules, now)?;
-    match rules.timestamp_type {
-        TimestampType::CreateTime => header.set_max_timestamp(TimestampType::CreateTime, max_timestamp),
-        TimestampType::LogAppendTime => header.set_max_timestamp(TimestampType::LogAppendTime, now),
+    BatchValidator::new().validate(bytes, rules, now)
+}
+
+/// The client's door with what it needs at hand: one per shard.
+#[derive(Debug, Default)]
+pub struct BatchValidator {
+    decompressor: Decompressor,
+}
+
+impl BatchValidator {
+    /// Holds nothing until the first compressed batch.
+    pub fn new() -> BatchValidator {
+        BatchValidator::default()
     }
-    check_segment(header.size_bytes(), rules)?;
-    Ok(ValidBatch::new(header, Cow::Borrowed(batch.body())))
+
+    /// See [`validate`].
+    pub fn validate<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        rules: &BatchRules,
+        now: Timestamp,
+    ) -> Result<ValidBatch<'a>, BatchFault> {
+        let batch = only_batch(bytes)?;
+        check_envelope(&batch, rules)?;
+        let codec = check_header(batch.header(), rules)?;
+        let valid = if may_skip_records(codec, rules) {
+            check_header_timestamps(batch.header(), rules, now)?;
+            in_place(&batch, batch.header().max_timestamp(), rules, now)
+        } else {
+            let judged = self.look_into(&batch, codec, rules, now);
+            self.decompressor.trim();
+            judged?
+        };
+        check_segment(valid.size_bytes(), rules)?;
+        Ok(valid)
+    }
+
+    fn look_into<'a>(
+        &mut self,
+        batch: &RawBatch<'a>,
+        codec: Codec,
+        rules: &BatchRules,
+        now: Timestamp,
+    ) -> Result<ValidBatch<'a>, BatchFault> {
+        let target = rules.compression.codec_for(codec);
+        if (codec, target) == (Codec::None, Codec::None) {
+            let walked = walk(batch.body(), batch.header(), OffsetDeltas::MustBeRight, rules, now)?;
+            return Ok(in_place(batch, walked.max_timestamp, rules, now));
+        }
+        let opened = match codec {
+            Codec::None => batch.body(),
+            codec => self.decompressor.decompress(codec, batch.body(), &rules.decompression)?,
+        };
+        let walked = walk(opened, batch.header(), OffsetDeltas::CanBePutRight, rules, now)?;
+        if codec == target && walked.deltas_are_right {
+            return Ok(in_place(batch, walked.max_timestamp, rules, now));
+        }
+        rebuild(batch.header(), opened, target, rules, now)
+    }
 }
 
 /// Judges a batch that already has its offsets: one that a leader, a mirror's source or a backup validated.
@@ -93,12 +143,12 @@ fn check_segment(size_bytes: usize, rules: &BatchRules) -> Result<(), BatchFault
     Ok(())
 }
 
-/// What a client may say in a header.
-fn check_header(header: &BatchHeader) -> Result<(), BatchFault> {
+/// What a client may say in a header; returns the codec it says.
+fn check_header(header: &BatchHeader, rules: &BatchRules) -> Result<Codec, BatchFault> {
     let attributes = header.attributes();
-    if attributes.compression().is_none() {
+    let Some(codec) = attributes.compression() else {
         return Err(BatchFault::UnknownCompression { id: attributes.compression_id() });
-    }
+    };
     header.check_offsets()?;
     check_count(header, |count, span| count >= 1 && count == span)?;
     if attributes.is_control() {
@@ -107,7 +157,11 @@ fn check_header(header: &BatchHeader) -> Result<(), BatchFault> {
     if header.has_producer_id() && header.base_sequence().0 < 0 {
         return Err(BatchFault::Sequence { base_sequence: header.base_sequence().0 });
     }
-    Ok(())
+    let count_max = rules.decompression.record_count_max;
+    if usize::try_from(header.record_count()).is_ok_and(|count| count > count_max) {
+        return Err(BatchFault::TooMany { what: Counted::Records, count_max });
+    }
+    Ok(codec)
 }
 
 fn check_count(header: &BatchHeader, fits: impl Fn(i64, i64) -> bool) -> Result<(), BatchFault> {
@@ -119,29 +173,114 @@ fn check_count(header: &BatchHeader, fits: impl Fn(i64, i64) -> bool) -> Result<
     Ok(())
 }
 
-/// Reads every record and returns the largest timestamp.
-fn walk(
-    records: RecordIter<'_>,
+/// Whether the topic is content with the header's word.
+fn may_skip_records(codec: Codec, rules: &BatchRules) -> bool {
+    rules.depth == ValidationDepth::Header && !rules.compacted && rules.compression.codec_for(codec) == codec
+}
+
+/// Without looking at the records: the first and the newest timestamp, as far as the header tells.
+fn check_header_timestamps(
     header: &BatchHeader,
     rules: &BatchRules,
     now: Timestamp,
-) -> Result<Timestamp, BatchFault> {
-    let mut max_timestamp = Timestamp::NONE;
+) -> Result<(), BatchFault> {
     let mut errors = RecordErrors::default();
-    for (index, record) in (0..).zip(records) {
+    let first = (0, header.base_timestamp());
+    let newest = (header.last_offset_delta(), header.max_timestamp());
+    let named = if first == newest { &[first][..] } else { &[first, newest] };
+    for &(index, timestamp) in named {
+        if let Some(fault) = timestamp_fault(timestamp, header, rules, now) {
+            errors.push(index, fault);
+        }
+    }
+    errors.into_result()
+}
+
+/// The batch as it came, with the max timestamp its records have.
+fn in_place<'a>(
+    batch: &RawBatch<'a>,
+    max_timestamp: Timestamp,
+    rules: &BatchRules,
+    now: Timestamp,
+) -> ValidBatch<'a> {
+    let mut header = *batch.header();
+    match rules.timestamp_type {
+        TimestampType::CreateTime => header.set_max_timestamp(TimestampType::CreateTime, max_timestamp),
+        TimestampType::LogAppendTime => header.set_max_timestamp(TimestampType::LogAppendTime, now),
+    }
+    ValidBatch::new(header, Cow::Borrowed(batch.body()))
+}
+
+/// The same records under another codec, or with offset deltas put right. The producer's identity stays.
+fn rebuild(
+    header: &BatchHeader,
+    opened: &[u8],
+    target: Codec,
+    rules: &BatchRules,
+    now: Timestamp,
+) -> Result<ValidBatch<'static>, BatchFault> {
+    let mut builder = BatchBuilder::like(header).compressed_at(target, rules.compression.level_for(target));
+    if rules.timestamp_type == TimestampType::LogAppendTime {
+        builder = builder.log_append_time(now);
+    }
+    for record in RecordIter::new(opened, header.record_count()) {
         let record = record?;
-        let timestamp = Timestamp(header.base_timestamp().0.wrapping_add(record.timestamp_delta));
-        max_timestamp = max_timestamp.max(timestamp);
+        builder.push(timestamp_of(&record, header), record);
+    }
+    let (header, body) = builder.finish();
+    check_size(header.size_bytes(), rules)?;
+    Ok(ValidBatch::new(header, Cow::Owned(body)))
+}
+
+/// Whether a batch with wrong offset deltas is refused or rebuilt.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum OffsetDeltas {
+    MustBeRight,
+    CanBePutRight,
+}
+
+/// What looking at every record told.
+struct Walked {
+    max_timestamp: Timestamp,
+    deltas_are_right: bool,
+}
+
+/// Reads every record and judges it.
+fn walk(
+    records: &[u8],
+    header: &BatchHeader,
+    deltas: OffsetDeltas,
+    rules: &BatchRules,
+    now: Timestamp,
+) -> Result<Walked, BatchFault> {
+    let mut walked = Walked { max_timestamp: Timestamp::NONE, deltas_are_right: true };
+    let mut errors = RecordErrors::default();
+    let mut headers_left = rules.decompression.header_count_max;
+    for (index, record) in (0..).zip(RecordIter::new(records, header.record_count())) {
+        let record = record?;
+        headers_left = headers_left.checked_sub(record.headers.len()).ok_or(BatchFault::TooMany {
+            what: Counted::Headers,
+            count_max: rules.decompression.header_count_max,
+        })?;
+        let timestamp = timestamp_of(&record, header);
+        walked.max_timestamp = walked.max_timestamp.max(timestamp);
+        let delta_is_right = record.offset_delta == index;
+        walked.deltas_are_right &= delta_is_right;
         if rules.compacted && record.key.is_none() {
             errors.push(index, RecordFault::KeyMissing);
-        } else if record.offset_delta != index {
+        } else if !delta_is_right && deltas == OffsetDeltas::MustBeRight {
             errors.push(index, RecordFault::OffsetDelta { found: record.offset_delta });
         } else if let Some(fault) = timestamp_fault(timestamp, header, rules, now) {
             errors.push(index, fault);
         }
     }
     errors.into_result()?;
-    Ok(max_timestamp)
+    Ok(walked)
+}
+
+/// Sums that leave 64 bits wrap, as they do in Java, and are then judged like any other timestamp.
+fn timestamp_of(record: &RecordRef<'_>, header: &BatchHeader) -> Timestamp {
+    Timestamp(header.base_timestamp().0.wrapping_add(record.timestamp_delta))
 }
 
 #[inline]
