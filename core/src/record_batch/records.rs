@@ -66,8 +66,16 @@ impl<'a> Headers<'a> {
         self.bytes
     }
 
+    #[inline(always)]
     fn read(cursor: &mut Cursor<'a>) -> Result<Headers<'a>, RecordShape> {
-        let count = u32::try_from(cursor.varint()?).map_err(|_| RecordShape::HeaderCount)?;
+        match cursor.varint()? {
+            0 => Ok(Headers::default()),
+            count => Headers::read_some(cursor, count),
+        }
+    }
+
+    fn read_some(cursor: &mut Cursor<'a>, count: i32) -> Result<Headers<'a>, RecordShape> {
+        let count = u32::try_from(count).map_err(|_| RecordShape::HeaderCount)?;
         let bytes = cursor.rest();
         if count as usize > bytes.len() {
             return Err(RecordShape::HeaderCount);
@@ -86,7 +94,7 @@ fn read_header<'a>(cursor: &mut Cursor<'a>) -> Result<HeaderRef<'a>, RecordShape
 
 impl<'a> RecordRef<'a> {
     /// Reads the record at the cursor.
-    #[inline]
+    #[inline(always)]
     pub(super) fn read(cursor: &mut Cursor<'a>) -> Result<RecordRef<'a>, RecordShape> {
         let length = usize::try_from(cursor.varint()?).map_err(|_| RecordShape::LengthMismatch)?;
         let mut fields = Cursor::new(cursor.bytes(length)?);
@@ -181,6 +189,7 @@ impl<'a> RecordIter<'a> {
         RecordIter { cursor: Cursor::new(bytes), index: 0, count }
     }
 
+    #[inline(always)]
     fn step(&mut self) -> Result<RecordRef<'a>, BatchFault> {
         let index = self.index;
         let record =
@@ -197,7 +206,7 @@ impl<'a> RecordIter<'a> {
 impl<'a> Iterator for RecordIter<'a> {
     type Item = Result<RecordRef<'a>, BatchFault>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Result<RecordRef<'a>, BatchFault>> {
         if self.index >= self.count {
             return None;

@@ -25,12 +25,14 @@ impl<'a> Cursor<'a> {
         self.rest
     }
 
+    #[inline(always)]
     pub fn byte(&mut self) -> Result<u8, RecordShape> {
         let (&first, rest) = self.rest.split_first().ok_or(RecordShape::EndsEarly)?;
         self.rest = rest;
         Ok(first)
     }
 
+    #[inline(always)]
     pub fn bytes(&mut self, count: usize) -> Result<&'a [u8], RecordShape> {
         let (taken, rest) = self.rest.split_at_checked(count).ok_or(RecordShape::EndsEarly)?;
         self.rest = rest;
@@ -38,6 +40,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// A length and that many bytes; a negative length is a null.
+    #[inline(always)]
     pub fn nullable_bytes(&mut self) -> Result<Option<&'a [u8]>, RecordShape> {
         match usize::try_from(self.varint()?) {
             Ok(length) => self.bytes(length).map(Some),
@@ -45,7 +48,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn varint(&mut self) -> Result<i32, RecordShape> {
         match self.rest {
             [first @ 0..0x80, rest @ ..] => {
@@ -60,15 +63,22 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub fn varlong(&mut self) -> Result<i64, RecordShape> {
-        if let [first @ 0..0x80, rest @ ..] = self.rest {
-            self.rest = rest;
-            return Ok(unfold_64(u64::from(*first)));
+        match self.rest {
+            [first @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(unfold_64(u64::from(*first)))
+            }
+            [first, second @ 0..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(unfold_64(u64::from(*first & 0x7f) | u64::from(*second) << 7))
+            }
+            _ => self.long_number(10).map(unfold_64),
         }
-        self.long_number(10).map(unfold_64)
     }
 
+    #[cold]
     fn long_number(&mut self, bytes_max: usize) -> Result<u64, RecordShape> {
         let mut number = 0;
         for (index, &byte) in self.rest.iter().take(bytes_max).enumerate() {
