@@ -6,12 +6,18 @@
 //! - [`checksum`] and [`compression`]: what is computed over bytes
 //! - [`record_batch`]: batches of records, from a client's bytes to what a log stores
 //! - [`producer_state`] and [`leader_epochs`]: what a log remembers of who wrote to it
+//! - [`error_code`], [`refusal`]: why a client is told no, and with which code of Kafka's; [`limits`]: every bound
+//! - [`metadata`]: topics, partitions and brokers, and the records that change them
 #![forbid(unsafe_code)]
 
 pub mod checksum;
 pub mod compression;
+pub mod error_code;
 pub mod ids;
 pub mod leader_epochs;
+pub mod limits;
+pub mod metadata;
 pub mod producer_state;
 pub mod record_batch;
+pub mod refusal;
 pub mod time;

@@ -1,0 +1,505 @@
+//! What the metadata records add up to.
+//!
+//! ```text
+//!   MetadataImage ─┬─ topics by name ──┐
+//!                  ├─ topics by id ────┴──► Arc<TopicImage> ──► partitions: leader, epoch, replicas, in sync
+//!                  ├─ brokers ────────────► Arc<BrokerImage> ─► listeners
+//!                  └─ cluster id, features, next producer id
+//! ```
+//!
+//! Always true: both topic maps hold the same topics; an image is never changed once shared; copying one shares
+//! all topics (see [`shared_map`](super::shared_map)), so replaying a record costs the same with ten topics or
+//! ten thousand.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use super::record::{ListenerRecord, MetadataRecord};
+use super::shared_map::SharedMap;
+use super::topic_name;
+use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
+
+/// The cluster after some number of records. One per broker, shared with every shard.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MetadataImage {
+    record_count: u64,
+    cluster_id: Arc<str>,
+    features: Arc<BTreeMap<String, i16>>,
+    brokers: Arc<BTreeMap<BrokerId, Arc<BrokerImage>>>,
+    topics_by_name: SharedMap<TopicName, Arc<TopicImage>>,
+    topics_by_id: SharedMap<TopicId, Arc<TopicImage>>,
+    names_that_may_collide: SharedMap<String, TopicName>,
+    partition_count: usize,
+    next_producer_id: ProducerId,
+}
+
+/// A topic, with what is decided about each of its partitions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TopicImage {
+    /// Its name.
+    pub name: TopicName,
+    /// Its id.
+    pub id: TopicId,
+    /// Its partitions, by index from zero.
+    pub partitions: Vec<PartitionImage>,
+    /// Its configuration overrides.
+    pub configs: BTreeMap<String, String>,
+}
+
+/// What is decided about a partition.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartitionImage {
+    /// Its number.
+    pub index: PartitionIndex,
+    /// Who leads it.
+    pub leader: Option<BrokerId>,
+    /// Grows with each change of leader, and each restart of one that may have lost data.
+    pub leader_epoch: LeaderEpoch,
+    /// Who holds it, the preferred leader first.
+    pub replicas: Vec<BrokerId>,
+    /// Who is in sync.
+    pub in_sync_replicas: Vec<BrokerId>,
+}
+
+/// A registered broker.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BrokerImage {
+    /// `node.id`.
+    pub id: BrokerId,
+    /// The registration.
+    pub epoch: i64,
+    /// The process.
+    pub incarnation_id: [u8; 16],
+    /// Where clients reach it.
+    pub listeners: Vec<ListenerRecord>,
+    /// `broker.rack`.
+    pub rack: Option<String>,
+}
+
+/// A record that does not fit what the records before it say.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReplayFault {
+    /// How many records were replayed before it.
+    pub record_index: u64,
+    /// What does not fit.
+    pub reason: String,
+}
+
+impl fmt::Display for ReplayFault {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "metadata record {} does not fit those before it: {}",
+            self.record_index, self.reason
+        )
+    }
+}
+
+impl std::error::Error for ReplayFault {}
+
+impl Default for MetadataImage {
+    fn default() -> MetadataImage {
+        MetadataImage {
+            record_count: 0,
+            cluster_id: "".into(),
+            features: Arc::default(),
+            brokers: Arc::default(),
+            topics_by_name: SharedMap::default(),
+            topics_by_id: SharedMap::default(),
+            names_that_may_collide: SharedMap::default(),
+            partition_count: 0,
+            next_producer_id: ProducerId(0),
+        }
+    }
+}
+
+impl MetadataImage {
+    /// The image of a whole log.
+    ///
+    /// # Errors
+    /// [`ReplayFault`] for a log that no controller wrote in this order.
+    pub fn from_records<'a>(
+        records: impl IntoIterator<Item = &'a MetadataRecord>,
+    ) -> Result<MetadataImage, ReplayFault> {
+        let mut image = MetadataImage::default();
+        for record in records {
+            image.apply(record)?;
+        }
+        Ok(image)
+    }
+
+    /// The image one record later.
+    ///
+    /// # Panics
+    /// If the record does not fit: a controller decided it on another image than this one.
+    pub fn replay(&self, record: &MetadataRecord) -> MetadataImage {
+        self.replay_all(std::slice::from_ref(record))
+    }
+
+    /// The image some records later.
+    ///
+    /// # Panics
+    /// As [`MetadataImage::replay`].
+    pub fn replay_all(&self, records: &[MetadataRecord]) -> MetadataImage {
+        let mut next = self.clone();
+        for record in records {
+            if let Err(fault) = next.apply(record) {
+                panic!("{fault}");
+            }
+        }
+        next
+    }
+
+    /// How many records it stands for.
+    pub fn record_count(&self) -> u64 {
+        self.record_count
+    }
+
+    /// The cluster's id; empty before the first record.
+    pub fn cluster_id(&self) -> &Arc<str> {
+        &self.cluster_id
+    }
+
+    /// Feature levels by name.
+    pub fn features(&self) -> &BTreeMap<String, i16> {
+        &self.features
+    }
+
+    /// A broker.
+    pub fn broker(&self, id: BrokerId) -> Option<&Arc<BrokerImage>> {
+        self.brokers.get(&id)
+    }
+
+    /// All brokers by id.
+    pub fn brokers(&self) -> impl ExactSizeIterator<Item = &Arc<BrokerImage>> {
+        self.brokers.values()
+    }
+
+    /// A topic by name.
+    pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
+        self.topics_by_name.get(name)
+    }
+
+    /// A topic by id.
+    pub fn topic_by_id(&self, id: TopicId) -> Option<&Arc<TopicImage>> {
+        self.topics_by_id.get(&id)
+    }
+
+    /// All topics by name.
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicImage>> {
+        self.topics_by_name.values()
+    }
+
+    /// Topics from a name on, by name.
+    pub fn topics_from<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Arc<TopicImage>> {
+        self.topics_by_name.iter_from(name).map(|(_, topic)| topic)
+    }
+
+    /// How many topics there are.
+    pub fn topic_count(&self) -> usize {
+        self.topics_by_name.len()
+    }
+
+    /// How many partitions all topics have together.
+    pub fn partition_count(&self) -> usize {
+        self.partition_count
+    }
+
+    /// The living topic whose name metrics could not tell from this one; the topic itself, if it exists and its
+    /// name has a dot or underscore.
+    pub fn colliding_topic(&self, name: &str) -> Option<&TopicName> {
+        self.names_that_may_collide.get(&topic_name::collision_key(name)?)
+    }
+
+    /// The first producer id not given to any broker yet.
+    pub fn next_producer_id(&self) -> ProducerId {
+        self.next_producer_id
+    }
+
+    fn apply(&mut self, record: &MetadataRecord) -> Result<(), ReplayFault> {
+        let outcome = match record {
+            MetadataRecord::ClusterNamed { cluster_id } => self.name_cluster(cluster_id),
+            MetadataRecord::FeatureLevel { name, level } => {
+                self.set_feature(name, *level);
+                Ok(())
+            }
+            MetadataRecord::BrokerRegistered { broker_id, broker_epoch, incarnation_id, listeners, rack } => {
+                self.register_broker(BrokerImage {
+                    id: BrokerId(*broker_id),
+                    epoch: *broker_epoch,
+                    incarnation_id: *incarnation_id,
+                    listeners: listeners.clone(),
+                    rack: rack.clone(),
+                })
+            }
+            MetadataRecord::LeaderEpochsRaised { leader } => {
+                self.raise_leader_epochs(BrokerId(*leader));
+                Ok(())
+            }
+            MetadataRecord::TopicCreated { name, id, partitions, configs } => {
+                TopicImage::created(name, TopicId(*id), partitions, configs)
+                    .and_then(|topic| self.create_topic(topic))
+            }
+            MetadataRecord::TopicDeleted { id } => self.delete_topic(TopicId(*id)),
+            MetadataRecord::ProducerIdsAllocated { next_producer_id, .. } => {
+                self.allocate_producer_ids(ProducerId(*next_producer_id))
+            }
+        };
+        outcome.map_err(|reason| ReplayFault { record_index: self.record_count, reason })?;
+        self.record_count += 1;
+        Ok(())
+    }
+
+    fn name_cluster(&mut self, cluster_id: &str) -> Result<(), String> {
+        if !self.cluster_id.is_empty() {
+            return Err(format!("the cluster is already {}", self.cluster_id));
+        }
+        self.cluster_id = cluster_id.into();
+        Ok(())
+    }
+
+    fn set_feature(&mut self, name: &str, level: i16) {
+        let features = Arc::make_mut(&mut self.features);
+        if level == 0 {
+            features.remove(name);
+        } else {
+            features.insert(name.to_owned(), level);
+        }
+    }
+
+    fn register_broker(&mut self, broker: BrokerImage) -> Result<(), String> {
+        if let Some(newest) = self.brokers.values().map(|broker| broker.epoch).max()
+            && broker.epoch <= newest
+        {
+            return Err(format!("broker epoch {} is not above {newest}", broker.epoch));
+        }
+        Arc::make_mut(&mut self.brokers).insert(broker.id, Arc::new(broker));
+        Ok(())
+    }
+
+    fn raise_leader_epochs(&mut self, leader: BrokerId) {
+        let led: Vec<Arc<TopicImage>> =
+            self.topics_by_id.values().filter(|topic| topic.has_leader(leader)).cloned().collect();
+        for topic in led {
+            let mut topic = TopicImage::clone(&topic);
+            for partition in topic.partitions.iter_mut().filter(|partition| partition.leader == Some(leader))
+            {
+                partition.leader_epoch = LeaderEpoch(partition.leader_epoch.0 + 1);
+            }
+            let topic = Arc::new(topic);
+            self.topics_by_name.insert(topic.name.clone(), topic.clone());
+            self.topics_by_id.insert(topic.id, topic);
+        }
+    }
+
+    fn create_topic(&mut self, topic: TopicImage) -> Result<(), String> {
+        if self.topics_by_name.get(&*topic.name).is_some() || self.topics_by_id.get(&topic.id).is_some() {
+            return Err(format!("topic {} with id {} exists", topic.name, topic.id));
+        }
+        if let Some(key) = topic_name::collision_key(&topic.name)
+            && let Some(other) = self.names_that_may_collide.insert(key, topic.name.clone())
+        {
+            return Err(format!("topic {} collides with {other}", topic.name));
+        }
+        self.partition_count += topic.partitions.len();
+        let topic = Arc::new(topic);
+        self.topics_by_name.insert(topic.name.clone(), topic.clone());
+        self.topics_by_id.insert(topic.id, topic);
+        Ok(())
+    }
+
+    fn delete_topic(&mut self, id: TopicId) -> Result<(), String> {
+        let Some(topic) = self.topics_by_id.remove(&id) else {
+            return Err(format!("there is no topic {id}"));
+        };
+        self.topics_by_name.remove(&*topic.name);
+        if let Some(key) = topic_name::collision_key(&topic.name) {
+            self.names_that_may_collide.remove(&key);
+        }
+        self.partition_count -= topic.partitions.len();
+        Ok(())
+    }
+
+    fn allocate_producer_ids(&mut self, next: ProducerId) -> Result<(), String> {
+        if next <= self.next_producer_id {
+            return Err(format!("producer ids up to {} are given away already", self.next_producer_id));
+        }
+        self.next_producer_id = next;
+        Ok(())
+    }
+}
+
+impl TopicImage {
+    /// Whether it holds the broker's own state.
+    pub fn is_internal(&self) -> bool {
+        topic_name::is_internal(&self.name)
+    }
+
+    /// One of its partitions.
+    pub fn partition(&self, index: PartitionIndex) -> Option<&PartitionImage> {
+        self.partitions.get(usize::try_from(index.0).ok()?)
+    }
+
+    /// How many replicas its partitions have.
+    pub fn replication_factor(&self) -> usize {
+        self.partitions.first().map_or(0, |partition| partition.replicas.len())
+    }
+
+    fn created(
+        name: &str,
+        id: TopicId,
+        partitions: &[Vec<i32>],
+        configs: &[(String, String)],
+    ) -> Result<TopicImage, String> {
+        if partitions.is_empty() || partitions.iter().any(Vec::is_empty) {
+            return Err(format!("topic {name} has no partitions, or one without replicas"));
+        }
+        let indexes = (0..).map(PartitionIndex);
+        Ok(TopicImage {
+            name: name.into(),
+            id,
+            partitions: indexes
+                .zip(partitions)
+                .map(|(index, replicas)| PartitionImage::new(index, replicas))
+                .collect(),
+            configs: configs.iter().cloned().collect(),
+        })
+    }
+
+    fn has_leader(&self, leader: BrokerId) -> bool {
+        self.partitions.iter().any(|partition| partition.leader == Some(leader))
+    }
+}
+
+impl PartitionImage {
+    fn new(index: PartitionIndex, replicas: &[i32]) -> PartitionImage {
+        let replicas: Vec<BrokerId> = replicas.iter().copied().map(BrokerId).collect();
+        PartitionImage {
+            index,
+            leader: replicas.first().copied(),
+            leader_epoch: LeaderEpoch(0),
+            in_sync_replicas: replicas.clone(),
+            replicas,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn topic(name: &str, seed: u64, partitions: usize) -> MetadataRecord {
+        MetadataRecord::TopicCreated {
+            name: name.to_owned(),
+            id: TopicId::from_random(seed, seed).0,
+            partitions: vec![vec![1]; partitions],
+            configs: vec![("retention.ms".to_owned(), "1000".to_owned())],
+        }
+    }
+
+    fn broker(id: i32, epoch: i64) -> MetadataRecord {
+        MetadataRecord::BrokerRegistered {
+            broker_id: id,
+            broker_epoch: epoch,
+            incarnation_id: [7; 16],
+            listeners: vec![],
+            rack: None,
+        }
+    }
+
+    #[test]
+    fn a_created_topic_is_found_by_name_and_by_id_until_it_is_deleted() {
+        let before = MetadataImage::default();
+        let created = before.replay(&topic("orders", 1, 3));
+        let found = created.topic("orders").unwrap();
+        assert_eq!(created.topic_by_id(found.id).unwrap(), found);
+        assert_eq!(found.partition(PartitionIndex(2)).unwrap().leader, Some(BrokerId(1)));
+        assert_eq!(found.partition(PartitionIndex(3)), None);
+        assert_eq!(found.partition(PartitionIndex(-1)), None);
+        assert_eq!(created.partition_count(), 3);
+        let deleted = created.replay(&MetadataRecord::TopicDeleted { id: found.id.0 });
+        assert_eq!((deleted.topic("orders"), deleted.topic_by_id(found.id)), (None, None));
+        assert_eq!((deleted.topic_count(), deleted.partition_count()), (0, 0));
+        assert!(before.topic("orders").is_none() && created.topic("orders").is_some(), "images never change");
+    }
+
+    #[test]
+    fn a_name_deleted_and_created_again_is_another_topic() {
+        let first = topic("orders", 1, 1);
+        let second = topic("orders", 2, 1);
+        let id = TopicId::from_random(1, 1);
+        let image =
+            MetadataImage::from_records([&first, &MetadataRecord::TopicDeleted { id: id.0 }, &second]);
+        let image = image.unwrap();
+        assert_eq!(image.topic("orders").unwrap().id, TopicId::from_random(2, 2));
+        assert_eq!(image.topic_by_id(id), None);
+    }
+
+    #[test]
+    fn a_restart_that_may_have_lost_data_raises_the_epoch_of_what_the_broker_leads() {
+        let mut other = topic("other", 2, 2);
+        if let MetadataRecord::TopicCreated { partitions, .. } = &mut other {
+            *partitions = vec![vec![2], vec![1, 2]];
+        }
+        let records = [topic("orders", 1, 2), other, MetadataRecord::LeaderEpochsRaised { leader: 1 }];
+        let image = MetadataImage::from_records(&records).unwrap();
+        let epochs = |name| -> Vec<i32> {
+            image.topic(name).unwrap().partitions.iter().map(|partition| partition.leader_epoch.0).collect()
+        };
+        assert_eq!((epochs("orders"), epochs("other")), (vec![1, 1], vec![0, 1]));
+        let by_id = image.topic_by_id(TopicId::from_random(1, 1)).unwrap();
+        assert_eq!(by_id, image.topic("orders").unwrap());
+    }
+
+    #[test]
+    fn records_that_do_not_fit_are_refused_and_the_place_is_named() {
+        let create = topic("a.b", 1, 1);
+        for (bad, reason) in [
+            (topic("a.b", 2, 1), "exists"),
+            (topic("other", 1, 1), "exists"),
+            (topic("a_b", 2, 1), "collides with a.b"),
+            (topic("none", 3, 0), "no partitions"),
+            (MetadataRecord::TopicDeleted { id: [9; 16] }, "there is no topic"),
+            (broker(2, 5), "not above 5"),
+            (MetadataRecord::ClusterNamed { cluster_id: "y".into() }, "already x"),
+            (
+                MetadataRecord::ProducerIdsAllocated { broker_id: 1, broker_epoch: 5, next_producer_id: 0 },
+                "given away",
+            ),
+        ] {
+            let named = MetadataRecord::ClusterNamed { cluster_id: "x".into() };
+            let fault = MetadataImage::from_records([&named, &broker(1, 5), &create, &bad]).unwrap_err();
+            assert_eq!(fault.record_index, 3);
+            assert!(fault.reason.contains(reason), "{fault}");
+        }
+    }
+
+    #[test]
+    fn a_broker_that_registers_again_replaces_its_former_process() {
+        let image = MetadataImage::from_records([&broker(1, 1), &broker(2, 2), &broker(1, 3)]).unwrap();
+        assert_eq!(image.broker(BrokerId(1)).unwrap().epoch, 3);
+        assert_eq!(image.brokers().len(), 2);
+    }
+
+    #[test]
+    fn a_feature_at_level_zero_is_gone() {
+        let level = |level| MetadataRecord::FeatureLevel { name: "group.version".into(), level };
+        let image = MetadataImage::default().replay(&level(1));
+        assert_eq!(image.features().get("group.version"), Some(&1));
+        assert!(image.replay(&level(0)).features().is_empty());
+    }
+
+    #[test]
+    fn replaying_a_record_shares_all_other_topics_with_the_image_before() {
+        let mut image = MetadataImage::default();
+        for seed in 0..10_000 {
+            image = image.replay(&topic(&format!("topic-{seed}"), seed, 1));
+        }
+        let next = image.replay(&topic("one-more", 10_000, 1));
+        assert_eq!(next.topic_count(), 10_001);
+        for (before, after) in image.topics().zip(next.topics().filter(|topic| &*topic.name != "one-more")) {
+            assert!(Arc::ptr_eq(before, after));
+        }
+    }
+}
