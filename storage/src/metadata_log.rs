@@ -1,0 +1,398 @@
+//! The metadata log: the controller's records, one frame per record set, durable before anyone acts by them.
+//!
+//! ```text
+//!   DIR/metadata.log   [frame: records 0..3][end][frame: record 3][end]...
+//!
+//!   frame  0 magic u32 "RLMD" | 4 body bytes u32 | 8 first record's index u64 | 16 epoch u32
+//!         20 record count u32 | 24 checksum of the frame before u32 | 28 checksum u32 | 32 body: rkyv Vec<MetadataRecord>
+//!   end    a frame without records, written after the sync of the frame before it
+//! ```
+//!
+//! Numbers are little-endian. The checksum (CRC-32C) covers bytes 0 to 28 and the body; each frame names the
+//! checksum of the one before, so a frame of another log or another place never fits.
+//!
+//! Always true: an append returns after the records *and* the end frame behind them are synced. So an invalid frame
+//! with nothing valid behind it is a write that never returned, and is dropped; an invalid frame with a valid
+//! one behind it is damage to what was acted by, and is reported, never dropped. After a failed write the log
+//! takes no more: what the disk holds is unknown.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use ringlog_core::checksum::{crc32c, crc32c_append};
+use ringlog_core::metadata::MetadataRecord;
+use ringlog_runtime::buffer::BufMut;
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, WriteSync};
+
+const MAGIC: [u8; 4] = *b"RLMD";
+const HEADER_BYTES: usize = 32;
+const CHECKSUM_POSITION: usize = 28;
+const FILE_NAME: &str = "metadata.log";
+
+/// Most bytes of one record set: far above any request's worth of topics.
+pub const FRAME_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// How much is read at once when the log is opened.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Why the metadata log cannot be read or written.
+#[derive(Debug)]
+pub enum MetadataLogFailure {
+    /// A file operation failed.
+    Disk(DiskFailure),
+    /// Records that were acted by are damaged.
+    Corruption {
+        /// The file.
+        path: PathBuf,
+        /// Where the damaged frame begins.
+        position: u64,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// More records than a frame takes.
+    TooLarge {
+        /// How many bytes they take.
+        body_bytes: usize,
+    },
+    /// An earlier write failed; what the disk holds is unknown until the broker starts anew.
+    Fenced,
+    /// No memory for a frame.
+    Memory,
+}
+
+impl fmt::Display for MetadataLogFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            MetadataLogFailure::Disk(failure) => failure.fmt(formatter),
+            MetadataLogFailure::Corruption { path, position, reason } => write!(
+                formatter,
+                "the metadata log {} is damaged at byte {position}: {reason}; restore the file from a backup",
+                path.display()
+            ),
+            MetadataLogFailure::TooLarge { body_bytes } => write!(
+                formatter,
+                "{body_bytes} bytes of metadata at once, where {FRAME_BODY_BYTES_MAX} are allowed: ask for less at a time"
+            ),
+            MetadataLogFailure::Fenced => {
+                formatter.write_str("an earlier write of the metadata log failed: restart the broker")
+            }
+            MetadataLogFailure::Memory => formatter.write_str("no I/O memory for the metadata log"),
+        }
+    }
+}
+
+impl std::error::Error for MetadataLogFailure {}
+
+/// The open log. One per broker, on the first shard.
+pub struct MetadataLog<E: Environment> {
+    env: E,
+    file: E::File,
+    end: End,
+    epoch: u32,
+    fenced: bool,
+}
+
+/// Where the next frame goes and what it continues.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct End {
+    position: u64,
+    next_index: u64,
+    checksum: u32,
+}
+
+impl<E: Environment> MetadataLog<E> {
+    /// Opens the log in a data directory, creating it if absent, and reads all its records.
+    ///
+    /// # Errors
+    /// [`MetadataLogFailure::Corruption`] if records that were acted by cannot be read any more.
+    pub async fn open(
+        env: &E,
+        data_dir: &Path,
+    ) -> Result<(MetadataLog<E>, Vec<MetadataRecord>), MetadataLogFailure> {
+        let path = data_dir.join(FILE_NAME);
+        let file = env.open(&path, OpenMode::BufferedWrite).await.map_err(MetadataLogFailure::Disk)?;
+        env.sync_directory(data_dir).await.map_err(MetadataLogFailure::Disk)?;
+        let bytes = read_all(env, &file).await?;
+        let (records, end) = read_frames(&bytes, &path)?;
+        if end.position < bytes.len() as u64 {
+            file.truncate(end.position).await.map_err(MetadataLogFailure::Disk)?;
+            file.sync().await.map_err(MetadataLogFailure::Disk)?;
+        }
+        let log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false };
+        Ok((log, records))
+    }
+
+    /// Adds records that become true together; they are durable when this returns.
+    ///
+    /// # Errors
+    /// After [`MetadataLogFailure::Disk`] whether they will be there after a restart is unknown, and the log
+    /// takes no more.
+    pub async fn append(&mut self, records: &[MetadataRecord]) -> Result<(), MetadataLogFailure> {
+        if self.fenced {
+            return Err(MetadataLogFailure::Fenced);
+        }
+        let body = encode(records);
+        if body.len() > FRAME_BODY_BYTES_MAX {
+            return Err(MetadataLogFailure::TooLarge { body_bytes: body.len() });
+        }
+        self.write_frame(&body, records.len()).await?;
+        self.write_frame(&[], 0).await
+    }
+
+    async fn write_frame(&mut self, body: &[u8], record_count: usize) -> Result<(), MetadataLogFailure> {
+        let header = frame_header(self.end, self.epoch, body, record_count);
+        let mut frame: BufMut =
+            self.env.arena().allocate(HEADER_BYTES + body.len()).map_err(|_| MetadataLogFailure::Memory)?;
+        frame.extend_from_slice(&header);
+        frame.extend_from_slice(body);
+        // Set before the write: if this future is dropped on the way, the outcome is unknown too.
+        self.fenced = true;
+        self.file
+            .write_at(self.end.position, vec![frame.freeze()], WriteSync::BeforeCompletion)
+            .await
+            .map_err(MetadataLogFailure::Disk)?;
+        self.fenced = false;
+        self.end = End {
+            position: self.end.position + (HEADER_BYTES + body.len()) as u64,
+            next_index: self.end.next_index + record_count as u64,
+            checksum: u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().expect("four bytes")),
+        };
+        Ok(())
+    }
+}
+
+async fn read_all<E: Environment>(env: &E, file: &E::File) -> Result<Vec<u8>, MetadataLogFailure> {
+    let mut bytes = Vec::new();
+    loop {
+        let buffer = env.arena().allocate(READ_BYTES).map_err(|_| MetadataLogFailure::Memory)?;
+        let read = file.read_at(bytes.len() as u64, buffer).await.map_err(MetadataLogFailure::Disk)?;
+        if read.is_empty() {
+            return Ok(bytes);
+        }
+        bytes.extend_from_slice(read.as_slice());
+    }
+}
+
+fn encode(records: &[MetadataRecord]) -> Vec<u8> {
+    let records = records.to_vec();
+    rkyv::to_bytes::<rkyv::rancor::Error>(&records).expect("plain records can be written to memory").to_vec()
+}
+
+fn frame_header(end: End, epoch: u32, body: &[u8], record_count: usize) -> [u8; HEADER_BYTES] {
+    let body_bytes = u32::try_from(body.len()).expect("a body is bounded");
+    let record_count = u32::try_from(record_count).expect("records are fewer than their bytes");
+    let mut header = [0; HEADER_BYTES];
+    header[0..4].copy_from_slice(&MAGIC);
+    header[4..8].copy_from_slice(&body_bytes.to_le_bytes());
+    header[8..16].copy_from_slice(&end.next_index.to_le_bytes());
+    header[16..20].copy_from_slice(&epoch.to_le_bytes());
+    header[20..24].copy_from_slice(&record_count.to_le_bytes());
+    header[24..28].copy_from_slice(&end.checksum.to_le_bytes());
+    let checksum = crc32c_append(crc32c(&header[..CHECKSUM_POSITION]), body);
+    header[CHECKSUM_POSITION..].copy_from_slice(&checksum.to_le_bytes());
+    header
+}
+
+/// A frame whose checksum holds.
+struct Frame<'a> {
+    first_index: u64,
+    record_count: u32,
+    previous_checksum: u32,
+    checksum: u32,
+    body: &'a [u8],
+}
+
+impl<'a> Frame<'a> {
+    fn at_start(bytes: &'a [u8]) -> Result<Frame<'a>, String> {
+        let number = |position: usize| {
+            u32::from_le_bytes(bytes[position..position + 4].try_into().expect("four bytes of the header"))
+        };
+        if bytes.len() < HEADER_BYTES {
+            return Err(format!("{} bytes are no frame", bytes.len()));
+        }
+        if bytes[..4] != MAGIC {
+            return Err("the frame's magic is missing".to_owned());
+        }
+        let body_bytes = number(4) as usize;
+        if body_bytes > FRAME_BODY_BYTES_MAX || bytes.len() - HEADER_BYTES < body_bytes {
+            return Err(format!("a body of {body_bytes} bytes does not fit"));
+        }
+        let body = &bytes[HEADER_BYTES..HEADER_BYTES + body_bytes];
+        let checksum = crc32c_append(crc32c(&bytes[..CHECKSUM_POSITION]), body);
+        if checksum != number(CHECKSUM_POSITION) {
+            return Err("the checksum does not match".to_owned());
+        }
+        let first_index = u64::from_le_bytes(bytes[8..16].try_into().expect("eight bytes of the header"));
+        Ok(Frame { first_index, record_count: number(20), previous_checksum: number(24), checksum, body })
+    }
+
+    fn continues(&self, end: &End) -> Result<(), String> {
+        if self.first_index != end.next_index || self.previous_checksum != end.checksum {
+            return Err(format!(
+                "it holds record {}, where record {} is next",
+                self.first_index, end.next_index
+            ));
+        }
+        Ok(())
+    }
+
+    fn records(&self) -> Result<Vec<MetadataRecord>, String> {
+        if self.record_count == 0 {
+            return Ok(Vec::new());
+        }
+        let mut aligned = rkyv::util::AlignedVec::<16>::with_capacity(self.body.len());
+        aligned.extend_from_slice(self.body);
+        let records = rkyv::from_bytes::<Vec<MetadataRecord>, rkyv::rancor::Error>(&aligned)
+            .map_err(|error| format!("its records cannot be read: {error}"))?;
+        match records.len() == self.record_count as usize {
+            true => Ok(records),
+            false => Err(format!("it holds {} records of {}", records.len(), self.record_count)),
+        }
+    }
+}
+
+/// All records up to the last whole frame, and where that ends.
+fn read_frames(bytes: &[u8], path: &Path) -> Result<(Vec<MetadataRecord>, End), MetadataLogFailure> {
+    let mut records = Vec::new();
+    let mut end = End { position: 0, next_index: 0, checksum: 0 };
+    loop {
+        let position = usize::try_from(end.position).expect("the log is in memory");
+        let rest = &bytes[position..];
+        if rest.is_empty() {
+            return Ok((records, end));
+        }
+        let corruption = |reason: String| MetadataLogFailure::Corruption {
+            path: path.to_owned(),
+            position: end.position,
+            reason,
+        };
+        match Frame::at_start(rest) {
+            Ok(frame) => {
+                frame.continues(&end).map_err(corruption)?;
+                records.extend(frame.records().map_err(corruption)?);
+                end = End {
+                    position: end.position + (HEADER_BYTES + frame.body.len()) as u64,
+                    next_index: end.next_index + u64::from(frame.record_count),
+                    checksum: frame.checksum,
+                };
+            }
+            Err(reason) if a_frame_follows(rest) => return Err(corruption(reason)),
+            // A write that never returned: nobody acted by it.
+            Err(_) => return Ok((records, end)),
+        }
+    }
+}
+
+/// Whether a whole frame begins anywhere behind the damaged one.
+fn a_frame_follows(damaged: &[u8]) -> bool {
+    (1..damaged.len()).any(|position| Frame::at_start(&damaged[position..]).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ringlog_runtime::memory::{MemoryWorld, Options};
+
+    fn named(number: u64) -> MetadataRecord {
+        MetadataRecord::ClusterNamed { cluster_id: format!("cluster-{number}") }
+    }
+
+    fn log_of(sets: &[&[MetadataRecord]]) -> Vec<u8> {
+        let mut end = End { position: 0, next_index: 0, checksum: 0 };
+        let mut bytes = Vec::new();
+        for set in sets {
+            for (body, count) in [(encode(set), set.len()), (Vec::new(), 0)] {
+                let header = frame_header(end, 0, &body, count);
+                bytes.extend_from_slice(&header);
+                bytes.extend_from_slice(&body);
+                end.position = bytes.len() as u64;
+                end.next_index += count as u64;
+                end.checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().unwrap());
+            }
+        }
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> Result<Vec<MetadataRecord>, MetadataLogFailure> {
+        read_frames(bytes, Path::new("metadata.log")).map(|(records, _)| records)
+    }
+
+    #[test]
+    fn records_come_back_in_the_order_they_were_appended() {
+        let bytes = log_of(&[&[named(0), named(1)], &[named(2)]]);
+        assert_eq!(read(&bytes).unwrap(), [named(0), named(1), named(2)]);
+        assert_eq!(read(&[]).unwrap(), []);
+    }
+
+    #[test]
+    fn every_truncation_keeps_a_prefix_of_whole_record_sets() {
+        let bytes = log_of(&[&[named(0)], &[named(1), named(2)]]);
+        for length in 0..bytes.len() {
+            let records = read(&bytes[..length]).unwrap();
+            assert!(matches!(records.len(), 0 | 1 | 3), "{} records of {length} bytes", records.len());
+        }
+    }
+
+    #[test]
+    fn every_flipped_byte_below_the_last_end_frame_is_reported() {
+        let bytes = log_of(&[&[named(0)], &[named(1), named(2)]]);
+        for position in 0..bytes.len() - HEADER_BYTES {
+            let mut damaged = bytes.clone();
+            damaged[position] ^= 0x10;
+            let result = read(&damaged);
+            assert!(
+                matches!(result, Err(MetadataLogFailure::Corruption { .. })),
+                "byte {position}: {result:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_frame_of_another_place_does_not_fit() {
+        let other = log_of(&[&[named(7)], &[named(8)]]);
+        let mut bytes = log_of(&[&[named(0)]]);
+        let second_set = log_of(&[&[named(7)]]).len();
+        bytes.extend_from_slice(&other[second_set..]);
+        assert!(matches!(read(&bytes), Err(MetadataLogFailure::Corruption { .. })));
+    }
+
+    #[test]
+    fn what_was_appended_survives_a_crash_at_every_disk_operation() {
+        for crash_after in 1..40 {
+            for seed in 0..20 {
+                survives(seed, crash_after);
+            }
+        }
+    }
+
+    fn survives(seed: u64, crash_after: u64) {
+        let dir = Path::new("/data");
+        let world = MemoryWorld::new(seed, Options::default());
+        let appended = std::rc::Rc::new(std::cell::Cell::new(0));
+        let env = world.environment(0, 1);
+        world.set_crash_after(crash_after);
+        let progress = appended.clone();
+        let ran = world.run_until_or_crash(async move {
+            env.create_directory(dir).await.unwrap();
+            env.sync_directory(Path::new("/")).await.unwrap();
+            let (mut log, records) = MetadataLog::open(&env, dir).await.unwrap();
+            assert_eq!(records, []);
+            for number in 0..5 {
+                log.append(&[named(number)]).await.unwrap();
+                progress.set(number + 1);
+            }
+        });
+        if ran.is_ok() {
+            world.set_crash_after(1 << 40);
+            world.crash();
+        }
+        let env = world.environment(0, 1);
+        let records = world.run_until(async move {
+            env.create_directory(dir).await.unwrap();
+            MetadataLog::open(&env, dir).await.unwrap().1
+        });
+        let count = records.len() as u64;
+        assert!(count >= appended.get(), "{count} of {} records (seed {seed})", appended.get());
+        assert_eq!(records, (0..count).map(named).collect::<Vec<_>>());
+    }
+}
