@@ -212,7 +212,8 @@ impl ProducerStates {
     }
 
     /// Makes room for a new producer: an eighth of all goes at once, so that a crowd of new ids costs a scan
-    /// every so often rather than each time. By offset, not by time: every replica forgets the same ones.
+    /// every so often rather than each time. By offset, not by time: every replica forgets the same ones. Those with
+    /// an open transaction go last.
     fn forget_the_longest_silent(&mut self) {
         let mut by_offset: Vec<(bool, Offset, ProducerId)> = Vec::with_capacity(self.producers.len());
         by_offset.extend(

@@ -95,8 +95,12 @@ fn exercise(bytes: &[u8], rules: &BatchRules) {
     if let Ok((batch, _)) = RawBatch::split_first(bytes)
         && let Ok(records) = batch.records(&mut budget)
     {
-        let read = records.iter().map_while(Result::ok).map(|record| record.headers.iter().count()).count();
-        assert!(read <= batch.header().record_count() as usize);
+        let mut read = 0;
+        for record in records.iter().map_while(Result::ok) {
+            assert_eq!(record.headers.iter().count(), record.headers.len());
+            read += 1;
+        }
+        assert!(read <= batch.header().record_count());
     }
     if let Ok(batch) = BatchValidator::new().validate(bytes, rules, NOW) {
         assert!(batch.size_bytes() <= rules.max_message_bytes);

@@ -227,11 +227,13 @@ impl Output<'_> {
 }
 
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
+/// Each member costs a window of 32 KiB to set up, and may be of 20 bytes: a MiB of them would take a second.
+const GZIP_MEMBERS_MAX: usize = 256;
 
 /// Members follow each other; what follows them and is no member is passed over, as Java passes over it.
 fn gunzip(bytes: &[u8], output: &mut Output<'_>) -> Result<(), CompressionFault> {
     let mut rest = bytes;
-    loop {
+    for _ in 0..GZIP_MEMBERS_MAX {
         let mut member = GzDecoder::new(rest);
         let one_too_many = output.room() as u64 + 1;
         let read = (&mut member).take(one_too_many).read_to_end(output.bytes);
@@ -242,6 +244,7 @@ fn gunzip(bytes: &[u8], output: &mut Output<'_>) -> Result<(), CompressionFault>
             return Ok(());
         }
     }
+    Err(output.unreadable("it has too many members"))
 }
 
 /// The least room zstd is given to write to.

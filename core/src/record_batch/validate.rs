@@ -18,6 +18,7 @@ use super::header::{BatchHeader, TimestampType};
 use super::raw::RawBatch;
 use super::records::{RecordIter, RecordRef};
 use super::rules::{BatchRules, ValidationDepth};
+use super::varint::Cursor;
 use crate::compression::{Codec, Decompressor};
 use crate::time::Timestamp;
 
@@ -256,8 +257,9 @@ fn walk(
     let mut walked = Walked { max_timestamp: Timestamp::NONE, deltas_are_right: true };
     let mut errors = RecordErrors::default();
     let mut headers_left = rules.decompression.header_count_max;
-    for (index, record) in (0..).zip(RecordIter::new(records, header.record_count())) {
-        let record = record?;
+    let mut cursor = Cursor::new(records);
+    for index in 0..header.record_count() {
+        let record = RecordRef::read(&mut cursor).map_err(|shape| BatchFault::Record { index, shape })?;
         headers_left = headers_left.checked_sub(record.headers.len()).ok_or(BatchFault::TooMany {
             what: Counted::Headers,
             count_max: rules.decompression.header_count_max,
@@ -273,6 +275,9 @@ fn walk(
         } else if let Some(fault) = timestamp_fault(timestamp, header, rules, now) {
             errors.push(index, fault);
         }
+    }
+    if !cursor.rest().is_empty() {
+        return Err(BatchFault::BytesAfterRecords { bytes: cursor.rest().len() });
     }
     errors.into_result()?;
     Ok(walked)
