@@ -8,11 +8,13 @@
 //! - [`producer_state`] and [`leader_epochs`]: what a log remembers of who wrote to it
 //! - [`error_code`], [`refusal`]: why a client is told no, and with which code of Kafka's; [`limits`]: every bound
 //! - [`metadata`]: topics, partitions and brokers, and the records that change them
+//! - [`fetch_session`]: incremental fetches (KIP-227)
 #![forbid(unsafe_code)]
 
 pub mod checksum;
 pub mod compression;
 pub mod error_code;
+pub mod fetch_session;
 pub mod ids;
 pub mod leader_epochs;
 pub mod limits;
