@@ -51,6 +51,15 @@ pub trait Service {
     fn call(&mut self, frame: Slice) -> Option<Reply>;
 }
 
+/// How much of one connection may be worked on at a time. One request always may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct InFlight {
+    /// Requests taken and not yet answered.
+    pub requests_max: usize,
+    /// Bytes of their frames.
+    pub bytes_max: usize,
+}
+
 /// Why serving a connection ended.
 #[derive(Debug)]
 pub enum Ended {
@@ -68,9 +77,9 @@ pub async fn serve<E: Environment>(
     connection: E::Connection,
     activity: Activity,
     mut service: impl Service,
-    requests_in_flight_max: usize,
+    in_flight: InFlight,
 ) -> Ended {
-    let pipeline = Pipeline::new(requests_in_flight_max);
+    let pipeline = Pipeline::new(in_flight);
     let writer = write_replies(env.clone(), connection.clone(), activity.clone(), pipeline.clone());
     env.spawn(TaskClass::Network, writer);
     let mut reader = FrameReader::new(env.clone(), connection, activity.clone());
@@ -79,13 +88,12 @@ pub async fn serve<E: Environment>(
             break Ended::ByService;
         }
         match reader.next(service.frame_bytes_max()).await {
-            Ok(Some(frame)) => match service.call(frame) {
-                Some(reply) => {
-                    activity.request_began(env.now());
-                    pipeline.push(reply);
-                }
-                None => break Ended::ByService,
-            },
+            Ok(Some(frame)) => {
+                let frame_bytes = frame.len();
+                let Some(reply) = service.call(frame) else { break Ended::ByService };
+                activity.request_began(env.now());
+                pipeline.push(reply, frame_bytes);
+            }
             Ok(None) => break Ended::ByClient,
             Err(error) => break Ended::Frame(error),
         }
@@ -147,8 +155,9 @@ struct Pipeline {
 }
 
 struct PipelineState {
-    replies: VecDeque<Reply>,
-    count_max: usize,
+    replies: VecDeque<(Reply, usize)>,
+    frame_bytes: usize,
+    bound: InFlight,
     reading: Reading,
     reader: Option<Waker>,
     writer: Option<Waker>,
@@ -172,11 +181,12 @@ struct Ready {
 }
 
 impl Pipeline {
-    fn new(count_max: usize) -> Pipeline {
+    fn new(bound: InFlight) -> Pipeline {
         Pipeline {
             state: Rc::new(RefCell::new(PipelineState {
                 replies: VecDeque::new(),
-                count_max,
+                frame_bytes: 0,
+                bound,
                 reading: Reading::Open,
                 reader: None,
                 writer: None,
@@ -191,7 +201,9 @@ impl Pipeline {
             if state.reading == Reading::Abandoned {
                 return Poll::Ready(false);
             }
-            if state.replies.len() < state.count_max {
+            let under =
+                state.replies.len() < state.bound.requests_max && state.frame_bytes < state.bound.bytes_max;
+            if under || state.replies.is_empty() {
                 return Poll::Ready(true);
             }
             state.reader = Some(context.waker().clone());
@@ -200,9 +212,10 @@ impl Pipeline {
         .await
     }
 
-    fn push(&self, reply: Reply) {
+    fn push(&self, reply: Reply, frame_bytes: usize) {
         let mut state = self.state.borrow_mut();
-        state.replies.push_back(reply);
+        state.frame_bytes += frame_bytes;
+        state.replies.push_back((reply, frame_bytes));
         wake(&mut state.writer);
     }
 
@@ -236,13 +249,14 @@ impl Pipeline {
         let mut ready_bytes = 0;
         while !ready.close && ready_bytes < SEND_BYTES {
             // The reply is taken out while it is polled: it may reach this pipeline again.
-            let Some(mut reply) = self.state.borrow_mut().replies.pop_front() else { break };
+            let Some((mut reply, frame_bytes)) = self.state.borrow_mut().replies.pop_front() else { break };
             match reply.as_mut().poll(context) {
                 Poll::Pending => {
-                    self.state.borrow_mut().replies.push_front(reply);
+                    self.state.borrow_mut().replies.push_front((reply, frame_bytes));
                     break;
                 }
                 Poll::Ready(outcome) => {
+                    self.state.borrow_mut().frame_bytes -= frame_bytes;
                     ready.answered_count += 1;
                     match outcome {
                         Outcome::Send(slices) => {
