@@ -7,12 +7,14 @@
 //! - [`record_batch`]: batches of records, from a client's bytes to what a log stores
 //! - [`producer_state`] and [`leader_epochs`]: what a log remembers of who wrote to it
 //! - [`error_code`], [`refusal`]: why a client is told no, and with which code of Kafka's; [`limits`]: every bound
+//! - [`config`]: every key, what was given, what it means for broker and topics
 //! - [`metadata`]: topics, partitions and brokers, and the records that change them
 //! - [`fetch_session`]: incremental fetches (KIP-227)
 #![forbid(unsafe_code)]
 
 pub mod checksum;
 pub mod compression;
+pub mod config;
 pub mod error_code;
 pub mod fetch_session;
 pub mod ids;

@@ -124,6 +124,18 @@ pub struct MemoryLimits {
     pub pending_acks_max: usize,
 }
 
+impl MemoryLimits {
+    /// The same shares of another amount of I/O memory: half for the tail cache, a quarter for requests.
+    pub const fn of_arena(self, arena_bytes_max: usize) -> MemoryLimits {
+        MemoryLimits {
+            arena_bytes_max,
+            tail_cache_bytes_max: arena_bytes_max / 2,
+            request_bytes_max: arena_bytes_max / 4,
+            ..self
+        }
+    }
+}
+
 /// Bounds on one shard's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct StorageLimits {
