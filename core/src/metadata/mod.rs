@@ -1,7 +1,7 @@
 //! What the cluster is: its topics, partitions and brokers, and how that changes.
 //!
 //! ```text
-//!  command ──► Controller::handle ──► Decision { records, reply }        (pure, touches nothing)
+//!  command ──► decide ──► Decision { records, reply }                    (pure, touches nothing)
 //!                                          │ appended to the metadata log
 //!                                          ▼
 //!              MetadataImage ◄── replay ── MetadataRecord                (the only way anything changes)
@@ -13,13 +13,18 @@
 //!
 //! Reading order:
 //! - [`record`]: what is written; [`image`]: what the records add up to
-//! - [`controller`]: what decides; [`create_topics`]: its longest rule
+//! - [`controller`]: what decides
 //! - [`topic_name`]: which names are allowed; [`shared_map`]: how images share what did not change
 
+pub mod controller;
 pub mod image;
 pub mod record;
 pub mod shared_map;
 pub mod topic_name;
 
+pub use controller::{
+    Command, CommandReply, CreateTopic, CreatedTopic, CreationRules, Decision, DeletedTopic, LastStop,
+    Registration, TopicSelector, decide,
+};
 pub use image::{BrokerImage, MetadataImage, PartitionImage, ReplayFault, TopicImage};
 pub use record::{ListenerRecord, MetadataRecord};
