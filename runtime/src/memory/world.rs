@@ -270,6 +270,7 @@ impl MemoryWorld {
         let state = &self.state;
         state.trace.note(Step::Crash, state.crash_plan.mutations.get());
         state.incarnation.set(state.incarnation.get() + 1);
+        state.crash_plan.crash_at.set(None);
         state.crash_plan.is_due.set(false);
         state.stalled_until.borrow_mut().clear();
         state.executor.stop(|owner| matches!(owner, Owner::Shard(..)));

@@ -2,9 +2,16 @@
 //! hold through power losses, slow and failing disks, cut and silent links, and jumping clocks.
 //!
 //! Reading order:
+//! - [`run`]: one seed from the first start to the verdict
+//! - [`workload`], [`producer`], [`fetcher`], [`client`]: who talks to the broker, and how
 //! - [`history`]: what clients did and saw; [`checker`]: which promises that breaks
 //! - [`planted`]: mistakes made on purpose, which must be found
 
 pub mod checker;
+pub mod client;
+pub mod fetcher;
 pub mod history;
 pub mod planted;
+pub mod producer;
+pub mod run;
+pub mod workload;

@@ -1,0 +1,145 @@
+//! Simulated fetchers: they follow a partition while it is written, and read all of it in the end.
+
+use std::io;
+
+use ringlog_core::compression::DecompressionBudget;
+use ringlog_core::record_batch::RawBatch;
+use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
+use ringlog_net::protocol::list_offsets::{
+    ListOffsetsPartition, ListOffsetsRequest, ListOffsetsResponse, ListOffsetsTopic,
+};
+use ringlog_runtime::memory::Random;
+
+use crate::client::Client;
+use crate::history::PartitionNumber;
+use crate::workload::{NO_ERROR, RETRY_AFTER, TOPIC, Workload};
+
+const LATEST: i64 = -1;
+const WAIT_MS_MAX: i32 = 500;
+
+/// A record as it came, with its offset.
+type Fetched = (i64, Vec<u8>);
+
+/// Reads a partition from its beginning on until the workload is over, across crashes.
+pub async fn follow(workload: Workload, partition: PartitionNumber, mut random: Random) {
+    let fetcher = workload.new_fetcher();
+    let mut next_offset = 0;
+    while !workload.is_over.get() {
+        let mut client = Client::connect(&workload.world, workload.address);
+        while !workload.is_over.get() {
+            let bytes_max = random.between(1..=100_000) as i32;
+            let Ok(records) = fetch(&workload, &mut client, partition, next_offset, bytes_max).await else {
+                break;
+            };
+            let mut history = workload.history.borrow_mut();
+            for (offset, value) in records {
+                history.read(fetcher, partition, offset, &value);
+                next_offset = offset + 1;
+            }
+        }
+        workload.world.sleep(RETRY_AFTER).await;
+    }
+}
+
+/// Reads every partition from beginning to end and notes it as what is left.
+pub async fn read_everything(workload: &Workload) {
+    for partition in 0..workload.partitions {
+        let mut next_offset = 0;
+        while !read_rest(workload, partition, &mut next_offset).await.unwrap_or(false) {
+            workload.world.sleep(RETRY_AFTER).await;
+        }
+    }
+}
+
+/// Reads on from `next_offset`; tells whether the end was reached.
+async fn read_rest(
+    workload: &Workload,
+    partition: PartitionNumber,
+    next_offset: &mut i64,
+) -> io::Result<bool> {
+    let mut client = Client::connect(&workload.world, workload.address);
+    let end_offset = end_offset(workload, &mut client, partition).await?;
+    while *next_offset < end_offset {
+        for (offset, value) in fetch(workload, &mut client, partition, *next_offset, i32::MAX).await? {
+            workload.history.borrow_mut().final_record(partition, offset, &value);
+            *next_offset = offset + 1;
+        }
+    }
+    Ok(true)
+}
+
+async fn end_offset(workload: &Workload, client: &mut Client, index: PartitionNumber) -> io::Result<i64> {
+    let version = workload.versions.list_offsets;
+    let partition = ListOffsetsPartition { partition_index: index, timestamp: LATEST, ..Default::default() };
+    let topic = ListOffsetsTopic { name: TOPIC, partitions: vec![partition] };
+    let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
+    let answer = client.call(&request, version).await?;
+    let response = answer.read(ListOffsetsResponse::decode);
+    let found = &response.topics[0].partitions[0];
+    expect_success(found.error_code)?;
+    Ok(found.offset)
+}
+
+async fn fetch(
+    workload: &Workload,
+    client: &mut Client,
+    partition: PartitionNumber,
+    fetch_offset: i64,
+    bytes_max: i32,
+) -> io::Result<Vec<Fetched>> {
+    let version = workload.versions.fetch;
+    let wanted = FetchPartition {
+        partition,
+        fetch_offset,
+        partition_max_bytes: bytes_max,
+        ..FetchPartition::default()
+    };
+    let topic = FetchTopic { topic: TOPIC, partitions: vec![wanted], ..FetchTopic::default() };
+    let request = FetchRequest {
+        max_wait_ms: WAIT_MS_MAX,
+        min_bytes: 1,
+        max_bytes: bytes_max,
+        topics: vec![topic],
+        ..FetchRequest::default()
+    };
+    let answer = client.call(&request, version).await?;
+    let response = answer.read(FetchResponse::decode);
+    expect_success(response.error_code)?;
+    let mut records = Vec::new();
+    for answer in response.responses.iter().flat_map(|topic| &topic.partitions) {
+        expect_success(answer.error_code)?;
+        let bytes: Vec<u8> =
+            answer.records.iter().flat_map(|records| records.parts()).flatten().copied().collect();
+        unpack(&bytes, fetch_offset, &mut records);
+    }
+    Ok(records)
+}
+
+/// The records at or after `from`, out of whole batches whose checksums hold.
+///
+/// # Panics
+/// If the broker serves damaged bytes: that must never happen, whatever the disk does.
+fn unpack(mut bytes: &[u8], from: i64, records: &mut Vec<Fetched>) {
+    while !bytes.is_empty() {
+        let (batch, rest) = RawBatch::split_first(bytes).expect("the broker serves whole batches");
+        batch.verify_checksum().expect("the broker serves no damaged batch");
+        let base_offset = batch.header().base_offset().0;
+        let mut budget = DecompressionBudget::default();
+        let decoded = batch.records(&mut budget).expect("a batch that was accepted can be opened");
+        for record in decoded.iter() {
+            let record = record.expect("a record that was accepted can be read");
+            let offset = base_offset + i64::from(record.offset_delta);
+            if offset >= from {
+                records.push((offset, record.value.unwrap_or_default().to_vec()));
+            }
+        }
+        bytes = rest;
+    }
+}
+
+fn expect_success(code: i16) -> io::Result<()> {
+    match code {
+        NO_ERROR => Ok(()),
+        code => Err(io::Error::other(format!("the broker answered with error {code}"))),
+    }
+}

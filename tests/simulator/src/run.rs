@@ -1,0 +1,229 @@
+//! One run of one seed: a program, its clients, crashes, healing, judgement.
+//!
+//! ```text
+//!   start ─► clients busy ─► crash | kill | stop ─► start ... ─► heal ─► clients finish ─► read all ─► check
+//! ```
+//!
+//! Always true: everything about a run follows from its seed; the number of shards may change at every start.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::Range;
+use std::rc::Rc;
+use std::time::Duration;
+
+use ringlog_runtime::environment::Environment;
+use ringlog_runtime::memory::{Faults, MemoryWorld, Options, Random};
+
+use crate::checker::{self, Violation};
+use crate::fetcher;
+use crate::history::Promise;
+use crate::planted::Bug;
+use crate::producer::Producer;
+use crate::workload::{Versions, Workload};
+
+/// Where the broker listens in its world.
+pub const ADDRESS: &str = "127.0.0.1:9092";
+
+const SHARDS_MAX: u64 = 3;
+const LIVES_MAX: u64 = 8;
+const PRODUCERS_MAX: u64 = 4;
+const BATCHES_MAX: u64 = 100;
+/// Virtual time in which a healed program must have served everybody.
+const LIFE_NS_MAX: u64 = 200_000_000_000;
+const MUTATIONS_TO_CRASH_MAX: u64 = 300;
+const LIFETIME_US_MAX: u64 = 5_000_000;
+
+/// Something that serves Kafka clients in a world: the broker, or a stand-in to test the simulator with.
+pub trait Program {
+    /// Starts it with so many shards, a mistake planted below it.
+    fn start(&self, world: &MemoryWorld, shard_count: u16, bug: Bug) -> Running;
+}
+
+/// A program that was started.
+#[derive(Clone, Default)]
+pub struct Running {
+    stop_asked: Rc<Cell<bool>>,
+    ended: Rc<Cell<bool>>,
+}
+
+impl Running {
+    /// Completes when the program shall stop.
+    pub fn stop_asked<E: Environment>(&self, environment: E) -> impl Future<Output = ()> + use<E> {
+        let stop_asked = self.stop_asked.clone();
+        async move {
+            while !stop_asked.get() {
+                environment.sleep_until(environment.now() + Duration::from_millis(10)).await;
+            }
+        }
+    }
+
+    /// To be called by the program when it has ended.
+    pub fn note_end(&self) {
+        self.ended.set(true);
+    }
+
+    async fn stop(&self, world: &MemoryWorld) {
+        self.stop_asked.set(true);
+        let deadline = world.now() + Duration::from_secs(60);
+        while !self.ended.get() && world.now() < deadline {
+            world.sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+/// What came of a seed.
+#[derive(Debug)]
+pub struct Report {
+    /// The seed.
+    pub seed: u64,
+    /// Its options, expanded.
+    pub options: String,
+    /// How each life of the program ended.
+    pub lives: Vec<String>,
+    /// Promises broken.
+    pub violations: Vec<Violation>,
+    /// Hash of all that happened.
+    pub trace_hash: u64,
+    /// Records acknowledged.
+    pub acknowledged_records: usize,
+    /// Records in the final logs.
+    pub final_records: usize,
+    /// Virtual time passed.
+    pub virtual_time: Duration,
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(formatter, "seed {}: {} violations", self.seed, self.violations.len())?;
+        for violation in self.violations.iter().take(10) {
+            writeln!(formatter, "  {violation}")?;
+        }
+        writeln!(formatter, "  lives: {}", self.lives.join(", "))?;
+        writeln!(formatter, "  options: {}", self.options)?;
+        write!(formatter, "  replay: RINGLOG_SEED={} cargo test -p ringlog-simulator", self.seed)
+    }
+}
+
+/// The seeds to run: `RINGLOG_SEED` names one, to replay it; `RINGLOG_SEEDS` says how many from zero on.
+///
+/// # Panics
+/// If either is set to something that is no number.
+pub fn seeds(count: u64) -> Range<u64> {
+    let number = |name| {
+        let text = std::env::var(name).ok()?;
+        Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
+    };
+    match number("RINGLOG_SEED") {
+        Some(seed) => seed..seed + 1,
+        None => 0..number("RINGLOG_SEEDS").unwrap_or(count),
+    }
+}
+
+/// Runs one seed.
+///
+/// # Panics
+/// If the run deadlocks, does not end, or the program panics; the seed is then printed.
+pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
+    let mut random = Random::from_seed(seed).fork(3);
+    let mut options = Options::from_seed(seed);
+    options.limits.run_virtual_ns_max = LIFE_NS_MAX;
+    let world = MemoryWorld::new(seed, options);
+    let workload = start_clients(&world, &mut random);
+    let mut lives = Vec::new();
+    for _ in 0..random.between(1..=LIVES_MAX) {
+        lives.push(live_and_end(program, &world, bug, &mut random));
+    }
+    world.set_faults(Faults::default());
+    program.start(&world, random.between(1..=SHARDS_MAX) as u16, bug);
+    world.run_until(finish(&world, &workload));
+    let history = workload.history.borrow();
+    Report {
+        seed,
+        options: world.options().to_string(),
+        lives,
+        violations: checker::check(&history),
+        trace_hash: world.trace_hash(),
+        acknowledged_records: history.acknowledged_records(),
+        final_records: history.partitions().iter().map(|number| history.final_log(*number).len()).sum(),
+        virtual_time: Duration::from_nanos(world.now().0),
+    }
+}
+
+fn start_clients(world: &MemoryWorld, random: &mut Random) -> Workload {
+    let address: SocketAddr = ADDRESS.parse().expect("an address");
+    let partitions = random.between(1..=4) as i32;
+    let workload = Workload::new(world.handle(), address, partitions, Versions::choose(random));
+    for _ in 0..random.between(1..=PRODUCERS_MAX) {
+        let promise = match random.below(8) {
+            0 => Promise::Unanswered,
+            1..=3 => Promise::Plain,
+            _ => Promise::Idempotent,
+        };
+        let batches = random.between(1..=BATCHES_MAX) as usize;
+        let producer = Producer::new(&workload, promise, batches, random.fork(4));
+        let creator = workload.clone();
+        world.spawn(async move {
+            creator.create_topic().await;
+            producer.run().await;
+        });
+    }
+    for partition in 0..partitions {
+        if random.coin() {
+            world.spawn(fetcher::follow(workload.clone(), partition, random.fork(5)));
+        }
+    }
+    workload
+}
+
+/// One life of the program, from start to a violent or an orderly end.
+fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &mut Random) -> String {
+    let shard_count = random.between(1..=SHARDS_MAX) as u16;
+    let running = program.start(world, shard_count, bug);
+    let lifetime = Duration::from_micros(often_small(LIFETIME_US_MAX, random));
+    match random.below(6) {
+        0 => {
+            world.run_until(world.sleep(lifetime));
+            world.kill();
+            format!("{shard_count} shards, killed after {lifetime:?}")
+        }
+        1 => {
+            world.run_until(world.sleep(lifetime));
+            world.run_until(running.stop(world));
+            world.kill();
+            format!("{shard_count} shards, stopped after {lifetime:?}")
+        }
+        2 | 3 => {
+            world.run_until(world.sleep(lifetime));
+            world.crash();
+            format!("{shard_count} shards, power lost after {lifetime:?}")
+        }
+        _ => {
+            let mutations = often_small(MUTATIONS_TO_CRASH_MAX, random);
+            world.set_crash_after(mutations);
+            let patience = Duration::from_micros(LIFETIME_US_MAX);
+            if world.run_until_or_crash(world.sleep(patience)).is_ok() {
+                world.crash();
+            }
+            format!("{shard_count} shards, power lost at change {mutations} of the disk")
+        }
+    }
+}
+
+/// A number up to `max`, each power of two as likely as the next: the moments of start-up and of heavy traffic
+/// are short.
+fn often_small(max: u64, random: &mut Random) -> u64 {
+    let bound = random.between(1..=u64::from(max.ilog2()) + 1);
+    random.between(1..=(1 << bound).min(max))
+}
+
+/// Waits until all producers are done, stops the fetchers and reads everything.
+async fn finish(world: &MemoryWorld, workload: &Workload) {
+    while workload.producers_busy.get() > 0 {
+        world.sleep(Duration::from_millis(100)).await;
+    }
+    workload.is_over.set(true);
+    fetcher::read_everything(workload).await;
+}
