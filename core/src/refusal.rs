@@ -15,6 +15,8 @@ use std::fmt;
 
 use crate::error_code::ErrorCode;
 use crate::ids::{BrokerId, LeaderEpoch, Offset, ProducerEpoch};
+use crate::producer_state::ProducerRefusal;
+use crate::record_batch::{BatchFault, FaultKind, RecordError};
 
 /// Why the broker does not do what a client asked, from the client's point of view.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -124,6 +126,8 @@ pub enum Refusal {
     NotEnoughReplicasAfterAppend,
     /// Not done in the time the client gave; it may be done later.
     RequestTimedOut,
+    /// The batch itself is wrong.
+    Batch(BatchFault),
     /// The partition's topic uses a codec the request's version cannot carry (KIP-110).
     UnsupportedCompression {
         /// Which.
@@ -205,6 +209,14 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// The records at fault, where single ones are (for `record_errors` of Produce 8 and later).
+    pub fn record_errors(&self) -> &[RecordError] {
+        match self {
+            Refusal::Batch(fault) => fault.record_errors(),
+            _ => &[],
+        }
+    }
+
     /// An [`Refusal::InvalidRequest`] with a fixed reason.
     pub const fn invalid_request(reason: &'static str) -> Refusal {
         Refusal::InvalidRequest { reason: Cow::Borrowed(reason) }
@@ -238,6 +250,7 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::NotEnoughReplicas { .. } => ErrorCode::NotEnoughReplicas,
         Refusal::NotEnoughReplicasAfterAppend => ErrorCode::NotEnoughReplicasAfterAppend,
         Refusal::RequestTimedOut => ErrorCode::RequestTimedOut,
+        Refusal::Batch(fault) => error_code_for_batch(fault.kind()),
         Refusal::UnsupportedCompression { .. } => ErrorCode::UnsupportedCompressionType,
         Refusal::OutOfOrderSequence { .. } => ErrorCode::OutOfOrderSequenceNumber,
         Refusal::InvalidProducerEpoch { .. } => ErrorCode::InvalidProducerEpoch,
@@ -261,6 +274,39 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::MismatchedEndpointType => ErrorCode::MismatchedEndpointType,
         Refusal::UnsupportedEndpointType => ErrorCode::UnsupportedEndpointType,
         Refusal::Unexpected { .. } => ErrorCode::UnknownServerError,
+    }
+}
+
+fn error_code_for_batch(kind: FaultKind) -> ErrorCode {
+    match kind {
+        FaultKind::Corrupt => ErrorCode::CorruptMessage,
+        FaultKind::InvalidRecord => ErrorCode::InvalidRecord,
+        FaultKind::InvalidTimestamp => ErrorCode::InvalidTimestamp,
+        FaultKind::MessageTooLarge => ErrorCode::MessageTooLarge,
+        FaultKind::RecordListTooLarge => ErrorCode::RecordListTooLarge,
+        FaultKind::UnsupportedCompression => ErrorCode::UnsupportedCompressionType,
+    }
+}
+
+impl From<BatchFault> for Refusal {
+    fn from(fault: BatchFault) -> Refusal {
+        Refusal::Batch(fault)
+    }
+}
+
+impl From<ProducerRefusal> for Refusal {
+    fn from(refusal: ProducerRefusal) -> Refusal {
+        match refusal {
+            ProducerRefusal::OutOfOrderSequence { expected, found, .. } => {
+                Refusal::OutOfOrderSequence { expected: expected.0, found: found.0 }
+            }
+            ProducerRefusal::StaleEpoch { current, found, .. } => {
+                Refusal::InvalidProducerEpoch { current, found }
+            }
+            ProducerRefusal::TransactionOpen { .. } => {
+                Refusal::InvalidTransactionState { reason: Cow::Owned(refusal.to_string()) }
+            }
+        }
     }
 }
 
@@ -302,6 +348,7 @@ impl fmt::Display for Refusal {
             | Refusal::InvalidReplicaAssignment { reason }
             | Refusal::InvalidConfig { reason }
             | Refusal::LimitReached { reason } => formatter.write_str(reason),
+            Refusal::Batch(fault) => fault.fmt(formatter),
             Refusal::InternalTopic => formatter.write_str("clients may not do this to an internal topic"),
             Refusal::TopicAlreadyExists { name } => write!(formatter, "topic '{name}' already exists"),
             Refusal::NotLeader { leader: Some(leader), leader_epoch } => {

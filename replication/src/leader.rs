@@ -14,6 +14,7 @@
 use std::collections::BTreeMap;
 
 use ringlog_core::ids::{BrokerId, LeaderEpoch, Offset};
+use ringlog_core::refusal::Refusal;
 
 use crate::pending_acks::{PendingAcks, Ticket};
 
@@ -65,6 +66,12 @@ pub struct NotEnoughReplicas {
     pub in_sync_count: usize,
     /// `min.insync.replicas`.
     pub required_count: usize,
+}
+
+impl From<NotEnoughReplicas> for Refusal {
+    fn from(too_few: NotEnoughReplicas) -> Refusal {
+        Refusal::NotEnoughReplicas { in_sync: too_few.in_sync_count, required: too_few.required_count }
+    }
 }
 
 /// A partition this broker leads, in one leader epoch.

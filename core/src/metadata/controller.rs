@@ -98,8 +98,8 @@ pub enum TopicSelector {
     Id(TopicId),
 }
 
-/// Judges a topic's configuration overrides.
-pub type CheckConfigs = dyn Fn(&BTreeMap<String, String>) -> Result<(), Refusal>;
+/// Judges the configuration overrides given for a topic, and returns them in normal form.
+pub type CheckConfigs = dyn Fn(&[(String, Option<String>)]) -> Result<BTreeMap<String, String>, Refusal>;
 
 /// What the broker's configuration says about new topics.
 pub struct CreationRules<'r> {
@@ -270,7 +270,7 @@ fn create_topic(
         false => check_assignments(image, topic)?,
     };
     check_room(image, rules.limits, partitions.len())?;
-    let configs = check_overrides(rules, &topic.configs)?;
+    let configs = (rules.check_configs)(&topic.configs)?;
     let id = new_id(random, |id| image.topic_by_id(id).is_some());
     let created = CreatedTopic {
         id,
@@ -406,26 +406,6 @@ fn check_room(image: &MetadataImage, limits: &StateLimits, partition_count: usiz
     Ok(())
 }
 
-fn check_overrides(
-    rules: &CreationRules<'_>,
-    configs: &[(String, Option<String>)],
-) -> Result<BTreeMap<String, String>, Refusal> {
-    if configs.len() > rules.limits.configs_per_topic_max {
-        let reason =
-            format!("{} configs, where {} are allowed", configs.len(), rules.limits.configs_per_topic_max);
-        return Err(Refusal::InvalidConfig { reason });
-    }
-    let mut overrides = BTreeMap::new();
-    for (name, value) in configs {
-        let Some(value) = value else {
-            return Err(Refusal::InvalidConfig { reason: format!("the value of {name} is null") });
-        };
-        overrides.insert(name.clone(), value.clone());
-    }
-    (rules.check_configs)(&overrides)?;
-    Ok(overrides)
-}
-
 fn delete_topics(
     image: &MetadataImage,
     rules: &CreationRules<'_>,
@@ -508,9 +488,11 @@ mod tests {
             replication_factor: 1,
             may_delete: true,
             limits: &LIMITS,
-            check_configs: &|configs| match configs.contains_key("unknown") {
-                true => Err(Refusal::InvalidConfig { reason: "unknown".to_owned() }),
-                false => Ok(()),
+            check_configs: &|configs| match configs.iter().find(|(key, _)| key == "unknown") {
+                Some(_) => Err(Refusal::InvalidConfig { reason: "unknown".to_owned() }),
+                None => {
+                    Ok(configs.iter().map(|(key, value)| (key.clone(), value.clone().unwrap())).collect())
+                }
             },
         }
     }
@@ -660,6 +642,16 @@ mod tests {
         ] {
             assert!(matches!(with(wrong), Err(Refusal::InvalidReplicaAssignment { .. })));
         }
+    }
+
+    #[test]
+    fn a_topic_with_an_unknown_config_is_refused_and_a_known_one_is_kept() {
+        let with = |key: &str| {
+            let configs = vec![(key.to_owned(), Some("1".to_owned()))];
+            create(&one_broker(), vec![CreateTopic { configs, ..CreateTopic::with_defaults("t") }])
+        };
+        assert!(matches!(with("unknown").1[0], Err(Refusal::InvalidConfig { .. })));
+        assert_eq!(with("segment.bytes").0.topic("t").unwrap().configs["segment.bytes"], "1");
     }
 
     #[test]
