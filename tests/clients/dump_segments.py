@@ -1,0 +1,52 @@
+"""What Kafka's own DumpLogSegments says of the segments and indexes a stopped broker left.
+
+   dump_segments.py DATA-DIR
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+
+from support import Difference, expect, expect_that, java_command
+
+TROUBLE = re.compile(r"isvalid: false|Mismatches in|Found timestamp mismatch|Found non-consecutive|Found out of order|"
+                     r"trailing bytes|Could not|Exception|invalid bytes")
+
+
+def dump(files):
+    """Runs the tool over files; returns {file name: batches seen} and raises at the first trouble it tells."""
+    command = java_command("org.apache.kafka.tools.DumpLogSegments", "--deep-iteration", "--files", ",".join(map(str, files)))
+    batches, current = {}, None
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace") as tool:
+        for line in tool.stdout:
+            if line.startswith("Dumping "):
+                current = line.split(maxsplit=1)[1].strip()
+                batches[current] = 0
+            elif TROUBLE.search(line):
+                tool.kill()
+                raise Difference(f"{current}: {line.strip()}")
+            elif line.startswith("baseOffset:"):
+                batches[current] += 1
+    expect(tool.returncode, 0, "exit code of DumpLogSegments")
+    return batches
+
+
+def dump_all(data):
+    """Every .log, .index and .timeindex of every partition."""
+    partitions = [folder for folder in pathlib.Path(data).iterdir() if folder.is_dir() and re.search(r"-\d+$", folder.name)]
+    files = sorted(file for folder in partitions for file in folder.iterdir()
+                   if file.suffix in (".log", ".index", ".timeindex") and not folder.name.startswith("__"))
+    logs = [file for file in files if file.suffix == ".log"]
+    expect_that(logs, f"no segment in {data}")
+    seen = {}
+    for start in range(0, len(files), 200):
+        seen |= dump(files[start:start + 200])
+    for file in logs:
+        expect_that(str(file) in seen, f"{file} was not dumped")
+        expect_that((seen[str(file)] > 0) == (file.stat().st_size > 0), f"{file}: {file.stat().st_size} bytes, {seen[str(file)]} batches")
+    print(f"        {len(logs)} segments with {sum(seen.values())} batches, {len(files) - len(logs)} indexes", flush=True)
+
+
+if __name__ == "__main__":
+    dump_all(sys.argv[1])

@@ -1,0 +1,71 @@
+"""Runs every client script against one broker each, and says what passed. Called by `run`, which installs what is needed.
+
+   run                       Ringlog's release binary
+   run reference             Apache Kafka itself: are the scripts right?
+   run ringlog kcat java     only these
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from dump_segments import dump_all
+from support import HERE, Checks, broker
+
+SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "confluent-kafka": "with_confluent.py", "java": "with_java.py"}
+PACKAGE_INDEX = "package-index"
+
+
+def run_script(*command):
+    """Runs one script, passing its words on; returns its counts. A script that dies counts as a failure of its own."""
+    passed = failed = 0
+    with subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True, cwd=HERE) as script:
+        for line in script.stdout:
+            print(line, end="", flush=True)
+            if closing := re.fullmatch(r"\S+: (\d+) passed, (\d+) failed\n", line):
+                passed, failed = int(closing[1]), int(closing[2])
+    if script.returncode != 0 and failed == 0 or passed + failed == 0:
+        print(f"FAILED  {command[0]} ended with {script.returncode} and without counts", flush=True)
+        failed += 1
+    return passed, failed
+
+
+def small_scripts(kind, folder, names):
+    """The small scripts one after the other on one broker, then its end in order, then what it left on disk."""
+    totals, checks = [], Checks("broker")
+    with broker(kind, folder) as one:
+        with checks.case("start"):
+            print(f"        first answer after {one.start():.3f} s", flush=True)
+        if checks.failed == 0:
+            totals = [run_script(HERE / SMALL[name], "--bootstrap", one.bootstrap) for name in names]
+            with checks.case("SIGTERM ends it in order"):
+                one.stop()
+            with checks.case("DumpLogSegments reads every segment and index that is left"):
+                dump_all(one.data)
+        if checks.failed or any(failed for _, failed in totals):
+            print(f"the broker's last words:\n{one.log_tail()}", flush=True)
+    return totals + [(checks.passed, checks.failed)]
+
+
+def main():
+    kind, *names = sys.argv[1:] or ["ringlog"]
+    names = names or [*SMALL, PACKAGE_INDEX]
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-clients-"))
+    totals, started = [], time.monotonic()
+    try:
+        if small := [name for name in names if name in SMALL]:
+            totals += small_scripts(kind, folder / "small", small)
+        if PACKAGE_INDEX in names:
+            totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index"))
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    passed, failed = (sum(column) for column in zip(*totals))
+    print(f"clients against {kind}, {time.monotonic() - started:.0f} s:\n{passed} passed, {failed} failed", flush=True)
+    sys.exit(1 if failed or not passed else 0)
+
+
+main()
