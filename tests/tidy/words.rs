@@ -2,8 +2,9 @@
 
 use crate::tree::{Finding, Tree, words_in};
 
-/// Where `unsafe` may stand. Every line must still be needed: a stale permission is a finding too.
-const UNSAFE_ALLOWED: [&str; 1] = ["runtime/"];
+/// Where `unsafe` may stand: the rings and their memory, and allocators that count what a test allocates. Every line must
+/// still be needed: a stale permission is a finding too.
+const UNSAFE_ALLOWED: [&str; 3] = ["runtime/", "fuzz/src/allocation.rs", "net/tests/hostile_frames.rs"];
 
 fn unsafe_has_an_address(tree: &Tree) -> Vec<Finding> {
     let allowed = |path: &str| UNSAFE_ALLOWED.iter().any(|place| path.starts_with(place));
@@ -27,11 +28,12 @@ fn unsafe_permissions_are_used(tree: &Tree) -> Vec<Finding> {
 fn nothing_is_left_unfinished(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for file in tree.rust_below("") {
+        // A module that several tests share is compiled into each of them, and none uses all of it.
+        let shared_by_tests = file.path.contains("tests/") && file.path.ends_with("/mod.rs");
         for word in ["todo!", "unimplemented!", "#[ignore", "dead_code", "unused_variables", "unused_imports"]
         {
-            let found =
-                file.code.match_indices(word).map(|(at, _)| file.finding(at, &format!("says {word}")));
-            findings.extend(found);
+            let found = file.code.match_indices(word).filter(|_| word != "dead_code" || !shared_by_tests);
+            findings.extend(found.map(|(at, _)| file.finding(at, &format!("says {word}"))));
         }
     }
     findings
@@ -102,6 +104,7 @@ mod tests {
             assert_finds(nothing_is_left_unfinished, &[("src/a.rs", bad)], "src/a.rs:1: says");
         }
         assert_accepts(nothing_is_left_unfinished, &[("src/a.rs", "/// not `todo!`")]);
+        assert_accepts(nothing_is_left_unfinished, &[("net/tests/data/mod.rs", "#![allow(dead_code)]")]);
     }
 
     #[test]

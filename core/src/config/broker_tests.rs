@@ -1,3 +1,5 @@
+//! What a broker's configuration is read as, and what is refused.
+
 use super::*;
 
 fn read(text: &str) -> BrokerConfig {
