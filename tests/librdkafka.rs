@@ -177,7 +177,8 @@ async fn topics_are_made_described_and_deleted() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transactional_producer_is_refused_cleanly_and_the_broker_goes_on() {
     let broker = BrokerProcess::start(&[]);
-    let transactional = producer(broker.client().set("transactional.id", "not-yet"));
+    let transactional: FutureProducer =
+        broker.client().set("transactional.id", "not-yet").create().expect("a producer");
     let refused = transactional.init_transactions(Timeout::After(Duration::from_secs(5)));
     assert!(refused.is_err(), "transactions do not exist yet");
     broker.create_topic("goes-on", 1).await;

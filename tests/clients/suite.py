@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 
-from dump_segments import dump_all
+from dump_segments import dump_all, expect_damage_is_seen
 from support import HERE, Checks, broker
 
 SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "confluent-kafka": "with_confluent.py", "java": "with_java.py"}
@@ -46,6 +46,8 @@ def small_scripts(kind, folder, names):
                 one.stop()
             with checks.case("DumpLogSegments reads every segment and index that is left"):
                 dump_all(one.data)
+            with checks.case("DumpLogSegments sees a changed byte"):
+                expect_damage_is_seen(one.data)
         if checks.failed or any(failed for _, failed in totals):
             print(f"the broker's last words:\n{one.log_tail()}", flush=True)
     return totals + [(checks.passed, checks.failed)]
@@ -60,6 +62,7 @@ def main():
         if small := [name for name in names if name in SMALL]:
             totals += small_scripts(kind, folder / "small", small)
         if PACKAGE_INDEX in names:
+            totals.append(run_script(HERE / "judges.py"))
             totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)

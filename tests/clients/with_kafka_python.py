@@ -131,10 +131,11 @@ def configs(bootstrap):
     client = KafkaAdminClient(bootstrap_servers=bootstrap)
     topic = "kafka-python-configs"
     client.create_topics([NewTopic(topic, 1, 1, topic_configs={"segment.bytes": "1048576", "max.message.bytes": "2000000"})])
-    found = {}
-    answer = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-    collect(answer, found)
-    expect_that("segment.bytes" in found, f"segment.bytes is not among {sorted(found)}")
+    found, deadline = {}, time.monotonic() + 20
+    while "segment.bytes" not in found:  # a new topic reaches the brokers' image in a moment
+        answer = client.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
+        collect(answer, found)
+        expect_that(time.monotonic() < deadline, f"segment.bytes is not among {sorted(found)}: {answer}")
     value = lambda name: str(found[name]["value"] if isinstance(found[name], dict) else found[name])
     expect((value("segment.bytes"), value("max.message.bytes"), value("cleanup.policy")), ("1048576", "2000000", "delete"), "values")
     client.delete_topics([topic])

@@ -26,12 +26,14 @@ fn every_file_says_what_it_is(tree: &Tree) -> Vec<Finding> {
 fn is_crate_root(tree: &Tree, path: &str) -> bool {
     let Some((package, inside)) = package_of(tree, path) else { return false };
     let parts: Vec<&str> = inside.split('/').collect();
-    let usual = match parts.as_slice() {
-        ["build.rs"] | ["src", "lib.rs" | "main.rs"] | ["src", "bin", _] => true,
-        ["tests" | "benches" | "examples", _] => true,
-        ["tests" | "benches" | "examples" | "src", _, "main.rs"] => true,
-        _ => false,
-    };
+    let usual = matches!(
+        parts.as_slice(),
+        ["build.rs"]
+            | ["src", "lib.rs" | "main.rs"]
+            | ["src", "bin", _]
+            | ["tests" | "benches" | "examples", _]
+            | ["tests" | "benches" | "examples" | "src", _, "main.rs"]
+    );
     let manifest = tree.get(&format!("{package}Cargo.toml")).map_or("", |file| &file.text);
     usual || manifest.contains(&format!("path = \"{inside}\""))
 }
