@@ -9,12 +9,20 @@
 //! only when its last holder (task, kernel operation or cache) lets go; bytes handed out were initialised once,
 //! so reading a recycled buffer shows old bytes, never undefined ones.
 
+mod buddy;
+mod slabs;
+
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::fmt;
 use std::ops::{Deref, Range};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use buddy::{PAGE_BYTES, order_for};
+pub(crate) use slabs::Mapping;
+pub(crate) use slabs::SlabChanges;
+use slabs::{Place, Slabs};
 
 /// Addresses, positions and lengths of direct file I/O are multiples of this many bytes.
 pub const DIRECT_ALIGNMENT: usize = 4096;
@@ -28,7 +36,12 @@ pub struct Arena {
 struct ArenaShared {
     bytes_max: usize,
     bytes_used: AtomicUsize,
+    /// Where blocks of 4 KiB to 1 MiB come from; without slabs, from the system's allocator.
+    slabs: Option<Slabs>,
 }
+
+/// The largest block cut from a slab; larger ones get a mapping of their own.
+const SLAB_BLOCK_BYTES_MAX: usize = 1 << 20;
 
 /// The arena's bound is reached: the caller should wait or refuse.
 #[derive(Debug, PartialEq, Eq)]
@@ -48,7 +61,14 @@ impl std::error::Error for ArenaFull {}
 impl Arena {
     /// An arena of at most `bytes_max` bytes, on ordinary memory.
     pub fn unregistered(bytes_max: usize) -> Arena {
-        Arena { shared: Arc::new(ArenaShared { bytes_max, bytes_used: AtomicUsize::new(0) }) }
+        Arena { shared: Arc::new(ArenaShared { bytes_max, bytes_used: AtomicUsize::new(0), slabs: None }) }
+    }
+
+    /// An arena of at most `bytes_max` bytes that grows and gives back by slabs of huge-page size, owned by this
+    /// thread. Its slabs can be registered with the owner's ring.
+    pub fn in_slabs(bytes_max: usize) -> Arena {
+        let slabs = Some(Slabs::new(bytes_max));
+        Arena { shared: Arc::new(ArenaShared { bytes_max, bytes_used: AtomicUsize::new(0), slabs }) }
     }
 
     /// A buffer with room for at least `capacity` bytes, aligned for direct I/O from 4 KiB up. Its content is
@@ -71,15 +91,65 @@ impl Arena {
     pub fn bytes_max(&self) -> usize {
         self.shared.bytes_max
     }
+
+    /// Bytes held from the system in slabs, handed out or not.
+    pub fn slab_bytes(&self) -> usize {
+        self.shared.slabs.as_ref().map_or(0, Slabs::mapped_count) * buddy::SLAB_BYTES
+    }
+
+    /// The length a ring's table of registered buffers needs, and from now on changes to register.
+    pub(crate) fn registration_table_length(&self) -> usize {
+        self.shared.slabs.as_ref().map_or(0, Slabs::table_length)
+    }
+
+    /// From now on [`Arena::take_slab_changes`] tells of slabs to register.
+    pub(crate) fn begin_registration(&self) {
+        if let Some(slabs) = &self.shared.slabs {
+            slabs.begin_registration();
+        }
+    }
+
+    /// Registration was refused: stay with what is registered.
+    pub(crate) fn end_registration(&self) {
+        if let Some(slabs) = &self.shared.slabs {
+            slabs.end_registration();
+        }
+    }
+
+    /// Slabs that came or went since the last call.
+    pub(crate) fn take_slab_changes(&self) -> Option<SlabChanges> {
+        self.shared.slabs.as_ref().and_then(Slabs::take_changes)
+    }
+
+    /// The owner's ring knows this slab now.
+    pub(crate) fn mark_slab_registered(&self, index: usize) {
+        self.shared.slabs.as_ref().expect("only slabs are registered").mark_registered(index);
+    }
+
+    /// The owner's ring has forgotten this slab.
+    pub(crate) fn unmap_slab(&self, index: usize) {
+        self.shared.slabs.as_ref().expect("only slabs are registered").unmap_retired(index);
+    }
 }
 
 struct Block {
     memory: NonNull<u8>,
     capacity: usize,
+    origin: Origin,
     home: Arc<ArenaShared>,
 }
 
-// SAFETY: a block is plain memory; `BufMut` gives unique access and `Slice` read-only access to it.
+enum Origin {
+    /// The system's allocator.
+    Allocator,
+    /// A part of a slab.
+    Slab(Place),
+    /// A mapping of its own, unmapped with the block.
+    Mapping { _mapping: Mapping },
+}
+
+// SAFETY: a block is plain memory; `BufMut` gives unique access and `Slice` read-only access to it, and it may
+// be given back from any thread.
 unsafe impl Send for Block {}
 // SAFETY: as above: shared access only ever reads bytes that no writer touches any more.
 unsafe impl Sync for Block {}
@@ -91,29 +161,78 @@ impl Block {
         } else {
             64
         });
-        let before = home.bytes_used.fetch_add(capacity, Ordering::Relaxed);
-        if before + capacity > home.bytes_max {
-            home.bytes_used.fetch_sub(capacity, Ordering::Relaxed);
-            return Err(ArenaFull { requested_bytes: capacity });
-        }
-        let layout = Block::layout(capacity);
-        // SAFETY: the layout's size is at least 64 bytes.
-        let memory = unsafe { alloc_zeroed(layout) };
-        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
-        Ok(Block { memory, capacity, home: home.clone() })
+        let full = ArenaFull { requested_bytes: capacity };
+        let charged = home.charged_bytes(capacity);
+        let before = home.bytes_used.fetch_add(charged, Ordering::Relaxed);
+        let found = if before + charged > home.bytes_max { None } else { home.find(capacity) };
+        let Some((memory, origin)) = found else {
+            home.bytes_used.fetch_sub(charged, Ordering::Relaxed);
+            return Err(full);
+        };
+        Ok(Block { memory, capacity, origin, home: home.clone() })
     }
 
-    fn layout(capacity: usize) -> Layout {
-        let alignment = if capacity >= DIRECT_ALIGNMENT { DIRECT_ALIGNMENT } else { 64 };
-        Layout::from_size_align(capacity, alignment).expect("a buffer is far smaller than the address space")
+    /// The place of this block in the table of registered buffers of the ring that owns `arena`, if it has one.
+    fn registered_index(&self, arena: &Arena) -> Option<u16> {
+        let Origin::Slab(place) = self.origin else { return None };
+        if !Arc::ptr_eq(&self.home, &arena.shared) {
+            return None;
+        }
+        self.home.slabs.as_ref().and_then(|slabs| slabs.registered_index(place))
     }
+}
+
+impl ArenaShared {
+    /// What a block counts against the bound: the whole power of two where it is cut from a slab.
+    fn charged_bytes(&self, capacity: usize) -> usize {
+        if self.is_from_slab(capacity) { PAGE_BYTES << order_for(capacity) } else { capacity }
+    }
+
+    fn is_from_slab(&self, capacity: usize) -> bool {
+        self.slabs.is_some() && (PAGE_BYTES..=SLAB_BLOCK_BYTES_MAX).contains(&capacity)
+    }
+
+    fn find(&self, capacity: usize) -> Option<(NonNull<u8>, Origin)> {
+        match &self.slabs {
+            Some(slabs) if self.is_from_slab(capacity) => {
+                slabs.take(order_for(capacity)).map(|(memory, place)| (memory, Origin::Slab(place)))
+            }
+            Some(_) if capacity > SLAB_BLOCK_BYTES_MAX => {
+                let mapping = Mapping::new(capacity)?;
+                Some((mapping.start(), Origin::Mapping { _mapping: mapping }))
+            }
+            _ => Some((allocate_zeroed(capacity), Origin::Allocator)),
+        }
+    }
+}
+
+fn allocate_zeroed(capacity: usize) -> NonNull<u8> {
+    let layout = layout(capacity);
+    // SAFETY: the layout's size is at least 64 bytes.
+    let memory = unsafe { alloc_zeroed(layout) };
+    let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout) };
+    memory
+}
+
+fn layout(capacity: usize) -> Layout {
+    let alignment = if capacity >= DIRECT_ALIGNMENT { DIRECT_ALIGNMENT } else { 64 };
+    Layout::from_size_align(capacity, alignment).expect("a buffer is far smaller than the address space")
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.home.bytes_used.fetch_sub(self.capacity, Ordering::Relaxed);
-        // SAFETY: allocated in `new` with this same layout and freed once, here.
-        unsafe { dealloc(self.memory.as_ptr(), Block::layout(self.capacity)) }
+        match self.origin {
+            // SAFETY: allocated by `allocate_zeroed` with this same layout and freed once, here.
+            Origin::Allocator => unsafe { dealloc(self.memory.as_ptr(), layout(self.capacity)) },
+            Origin::Slab(place) => {
+                let slabs = self.home.slabs.as_ref().expect("a block of a slab has slabs at home");
+                // SAFETY: `take` gave us this place; the block's holders are gone, since it is being dropped.
+                unsafe { slabs.give_back(self.memory, place) }
+            }
+            Origin::Mapping { .. } => {}
+        }
+        // After giving back, so that whoever sees the bytes free also finds the memory.
+        self.home.bytes_used.fetch_sub(self.home.charged_bytes(self.capacity), Ordering::Release);
     }
 }
 
@@ -169,6 +288,11 @@ impl BufMut {
     pub fn as_full_mut_slice(&mut self) -> &mut [u8] {
         // SAFETY: all `capacity` bytes are initialised and uniquely ours.
         unsafe { std::slice::from_raw_parts_mut(self.block.memory.as_ptr(), self.block.capacity) }
+    }
+
+    /// This buffer's index in the table of registered buffers of the ring that owns `arena`.
+    pub(crate) fn registered_index(&self, arena: &Arena) -> Option<u16> {
+        self.block.registered_index(arena)
     }
 
     /// Appends bytes.
@@ -238,6 +362,13 @@ impl Slice {
             .checked_sub(self.as_ptr() as usize)
             .expect("the part lies within the slice it was borrowed from");
         self.slice(start..start + part.len())
+    }
+}
+
+impl Slice {
+    /// This view's index in the table of registered buffers of the ring that owns `arena`.
+    pub(crate) fn registered_index(&self, arena: &Arena) -> Option<u16> {
+        self.block.registered_index(arena)
     }
 }
 

@@ -1,0 +1,17 @@
+//! Is this host able to run the broker? Asked once at start, so that each lack is one clear message.
+//!
+//! Reading order:
+//! - [`check`]: kernel, io_uring, direct I/O on the data directory
+//! - [`problem`]: each way it can fail, with its remedy
+//! - [`lock`]: one broker per data directory
+//! - [`limits`]: what the process may hold
+
+mod check;
+mod limits;
+mod lock;
+mod problem;
+
+pub use check::{HostNeeds, HostReport, KernelVersion, check};
+pub use limits::{memory_lock_limit, raise_open_files};
+pub use lock::{DirectoryLock, lock_directory};
+pub use problem::HostProblem;
