@@ -1,7 +1,31 @@
-//! Where the bytes are on disk.
+//! Where the bytes are on disk: one journal per shard, one directory of segments per partition.
+//!
+//! ```text
+//!   append ──► tail chunks (memory) ──► journal: one stable write per commit ──► durable
+//!                     │                                                            │
+//!                     └── write-behind ──► segments ──► checkpoint frees the journal
+//! ```
 //!
 //! Reading order:
-//! - [`metadata_log`]: the controller's records
+//! - [`config`], [`failure`]: how large things are, and what can go wrong
+//! - [`format`](mod@format): every file byte by byte (see `docs/on-disk-format.md`)
+//! - [`log`]: one partition's log; [`store`]: all logs of a shard, their journal and checkpoints
+//! - [`recovery`]: what a start makes of the files it finds
 #![forbid(unsafe_code)]
 
+pub mod config;
+mod disk;
+pub mod failure;
+pub mod format;
+pub mod log;
 pub mod metadata_log;
+pub mod recovery;
+mod signal;
+pub mod store;
+
+pub use config::{Durability, LogConfig, StoreConfig};
+pub use failure::{AppendError, Damage, ReadError, StoreFailure};
+pub use log::read::{AtLeastOne, ReadPlan, ReadRecords};
+pub use log::{LogIdentity, PartitionLog, SegmentSummary, TimestampOffset};
+pub use recovery::{Recovered, recover};
+pub use store::{DurableAdvance, LogStore};

@@ -1,0 +1,169 @@
+//! How large things are in a store, and how one log of it behaves.
+
+use std::time::Duration;
+
+use ringlog_runtime::buffer::DIRECT_ALIGNMENT;
+
+/// What an acknowledgement means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Durability {
+    /// The record is on stable storage.
+    #[default]
+    Durable,
+    /// The record is in memory and will be on stable storage soon.
+    Relaxed,
+}
+
+/// How one partition's log behaves. Follows the topic's configuration.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct LogConfig {
+    /// A segment grows to at most this many bytes (`segment.bytes`).
+    pub segment_bytes: u64,
+    /// A segment holds records of at most this span of time (`segment.ms`).
+    pub segment_ms: i64,
+    /// One index entry for so many bytes (`index.interval.bytes`).
+    pub index_interval_bytes: u64,
+    /// An index grows to at most this many bytes (`segment.index.bytes`).
+    pub index_bytes_max: u64,
+    /// What an acknowledgement means.
+    pub durability: Durability,
+}
+
+impl Default for LogConfig {
+    /// Kafka's defaults.
+    fn default() -> LogConfig {
+        LogConfig {
+            segment_bytes: 1 << 30,
+            segment_ms: 7 * 24 * 3_600 * 1_000,
+            index_interval_bytes: 4096,
+            index_bytes_max: 10 << 20,
+            durability: Durability::Durable,
+        }
+    }
+}
+
+/// Sizes of a shard's store. All of them bounds.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct StoreConfig {
+    /// The first journal file: small, because the first start writes it whole before it serves.
+    pub journal_first_file_bytes: u64,
+    /// Every further journal file.
+    pub journal_file_bytes: u64,
+    /// All journal files of a shard together.
+    pub journal_bytes_max: u64,
+    /// One commit, header and padding included.
+    pub commit_bytes_max: usize,
+    /// When a partition has this many bytes to make durable, they skip the journal and are written to the
+    /// segment with a stable write of their own. The figure is measured: `bench/benches/direct_path.rs`.
+    pub direct_bytes_min: usize,
+    /// Appended bytes of a shard that are not durable yet: beyond it `ready` waits.
+    pub undurable_bytes_max: usize,
+    /// Appended bytes kept in memory for readers, per shard.
+    pub tail_cache_bytes_max: usize,
+    /// The largest piece of memory that appended bytes are kept in.
+    pub chunk_bytes_max: usize,
+    /// Whole blocks are written behind the journal when a log has this many bytes of them.
+    pub write_behind_bytes: u64,
+    /// A segment file grows by at most so much at a time.
+    pub allocate_step_bytes_max: u64,
+    /// Dirty segments are synced and the journal freed at least this often.
+    pub checkpoint_interval: Duration,
+    /// A relaxed log is synced at least this often.
+    pub relaxed_flush_interval: Duration,
+    /// Segment files held open by a shard.
+    pub open_files_max: usize,
+    /// One cold read.
+    pub read_bytes_max: usize,
+    /// How far a reader that goes on where it stopped is read ahead.
+    pub read_ahead_bytes: usize,
+    /// Windows read ahead that are kept, per shard.
+    pub read_ahead_windows_max: usize,
+    /// Loaded index files, in bytes, per shard.
+    pub index_cache_bytes_max: usize,
+    /// Idempotent producers remembered per partition.
+    pub producers_max: usize,
+}
+
+impl StoreConfig {
+    /// For serving.
+    pub fn production() -> StoreConfig {
+        StoreConfig {
+            journal_first_file_bytes: 1 << 20,
+            journal_file_bytes: 16 << 20,
+            journal_bytes_max: 65 << 20,
+            commit_bytes_max: 1 << 20,
+            direct_bytes_min: 128 << 10,
+            undurable_bytes_max: 32 << 20,
+            tail_cache_bytes_max: 64 << 20,
+            chunk_bytes_max: 256 << 10,
+            write_behind_bytes: 256 << 10,
+            allocate_step_bytes_max: 8 << 20,
+            checkpoint_interval: Duration::from_secs(10),
+            relaxed_flush_interval: Duration::from_millis(500),
+            open_files_max: 256,
+            read_bytes_max: 1 << 20,
+            read_ahead_bytes: 256 << 10,
+            read_ahead_windows_max: 32,
+            index_cache_bytes_max: 16 << 20,
+            producers_max: 4096,
+        }
+    }
+
+    /// So small that rolls, evictions, full journals and back-pressure happen within a few batches.
+    pub fn tiny() -> StoreConfig {
+        StoreConfig {
+            journal_first_file_bytes: 16 << 10,
+            journal_file_bytes: 32 << 10,
+            journal_bytes_max: 112 << 10,
+            commit_bytes_max: 16 << 10,
+            direct_bytes_min: 4 << 10,
+            undurable_bytes_max: 24 << 10,
+            tail_cache_bytes_max: 48 << 10,
+            chunk_bytes_max: 8 << 10,
+            write_behind_bytes: 8 << 10,
+            allocate_step_bytes_max: 16 << 10,
+            checkpoint_interval: Duration::from_millis(50),
+            relaxed_flush_interval: Duration::from_millis(20),
+            open_files_max: 2,
+            read_bytes_max: 16 << 10,
+            read_ahead_bytes: 8 << 10,
+            read_ahead_windows_max: 2,
+            index_cache_bytes_max: 1 << 10,
+            producers_max: 8,
+        }
+    }
+
+    /// Stops a start with sizes that cannot work together.
+    ///
+    /// # Panics
+    /// If they contradict each other: they are ours, not the user's.
+    pub fn expect_consistent(&self) {
+        let block = DIRECT_ALIGNMENT as u64;
+        let commit_bytes = self.commit_bytes_max as u64;
+        for bytes in [self.journal_first_file_bytes, self.journal_file_bytes, commit_bytes] {
+            assert!(bytes.is_multiple_of(block) && bytes > 0, "{bytes} bytes are not whole blocks");
+        }
+        assert!(self.chunk_bytes_max.is_multiple_of(DIRECT_ALIGNMENT), "chunks mirror blocks of the file");
+        assert!(commit_bytes <= self.journal_first_file_bytes, "a commit lies within one journal file");
+        assert!(commit_bytes <= self.journal_file_bytes, "a commit lies within one journal file");
+        assert!(
+            self.journal_bytes_max >= self.journal_first_file_bytes + 3 * self.journal_file_bytes,
+            "two checkpoints' worth of journal, the file being written and one ahead"
+        );
+        let largest_journaled = self.direct_bytes_min + 3 * DIRECT_ALIGNMENT;
+        assert!(largest_journaled <= self.commit_bytes_max, "what is not written directly fits a commit");
+        assert!(self.open_files_max > 0 && self.producers_max > 0, "bounds of zero stop everything");
+        assert!(self.read_bytes_max >= 2 * DIRECT_ALIGNMENT, "a read spans blocks");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_sets_of_sizes_fit_together() {
+        StoreConfig::production().expect_consistent();
+        StoreConfig::tiny().expect_consistent();
+    }
+}

@@ -1,0 +1,13 @@
+//! Every file byte by byte. Pure: bytes in, values out, and back; `docs/on-disk-format.md` says the same in words.
+//!
+//! - [`names`]: what files and directories are called
+//! - [`commit`]: one write of the journal
+//! - [`checkpoint`]: what a shard's segments hold for certain
+//! - [`index`]: Kafka's offset and time index
+//! - [`partition_metadata`]: whose directory it is
+
+pub mod checkpoint;
+pub mod commit;
+pub mod index;
+pub mod names;
+pub mod partition_metadata;

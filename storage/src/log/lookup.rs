@@ -1,0 +1,324 @@
+//! Finding offsets by time, and the loaded index files that reads and look-ups begin with.
+//!
+//! ```text
+//!   first segment whose largest timestamp reaches t ──► its time index: no record up to here is as young
+//!     ──► batches from there, opened where they are compressed ──► first record with timestamp >= t
+//! ```
+//!
+//! Always true: indexes only say where to begin; the answer comes from the records.
+
+use std::rc::Rc;
+
+use ringlog_core::compression::DecompressionBudget;
+use ringlog_core::ids::Offset;
+use ringlog_core::record_batch::{BatchHeader, RawBatch, TimestampType};
+use ringlog_core::time::Timestamp;
+use ringlog_runtime::buffer::Slice;
+use ringlog_runtime::environment::{Environment, TaskClass};
+
+use crate::disk::{read_file, replace_file};
+use crate::failure::{Damage, ReadError};
+use crate::format::index::{
+    IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
+};
+use crate::format::names::{SegmentFile, segment_path};
+use crate::log::read::AtLeastOne;
+use crate::log::segment::GrowingSegment;
+use crate::log::{PartitionLog, SegmentSummary, TimestampOffset};
+
+/// How much is read at a time while looking for a record.
+const LOOK_BYTES: usize = 64 << 10;
+
+impl<E: Environment> PartitionLog<E> {
+    /// The first record, by offset, whose timestamp is at least `timestamp` and whose offset is below `end`
+    /// (L2). Compressed batches are looked into.
+    ///
+    /// # Errors
+    /// As reading.
+    pub async fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+        end: Offset,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        self.load_max_timestamps().await?;
+        let segments = self.segments();
+        let log_start_offset = self.log_start_offset();
+        for (index, segment) in segments.iter().enumerate() {
+            let next = segments.get(index + 1).map_or(end, |next| next.base_offset.min(end));
+            if segment.max_timestamp.is_none_or(|max| max < timestamp) || next <= log_start_offset {
+                continue;
+            }
+            let from = self.first_candidate(segment, timestamp).await?.max(log_start_offset);
+            if let Some(found) = self.search_records(from, next, timestamp).await? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first record with the largest timestamp below offset `end` (L1).
+    ///
+    /// # Errors
+    /// As reading.
+    pub async fn offset_of_max_timestamp(&self, end: Offset) -> Result<Option<TimestampOffset>, ReadError> {
+        self.load_max_timestamps().await?;
+        let segments = self.segments();
+        let mut largest = Timestamp::NONE;
+        for (index, segment) in segments.iter().enumerate() {
+            let next = segments.get(index + 1).map_or(self.log_end_offset(), |next| next.base_offset);
+            let max = match segment.max_timestamp {
+                Some(max) if next <= end => max,
+                // The largest of this segment may lie at or above `end`: look at what lies below.
+                _ => self.max_timestamp_of(segment.base_offset.max(self.log_start_offset()), end).await?,
+            };
+            largest = largest.max(max);
+        }
+        if largest == Timestamp::NONE {
+            return Ok(None);
+        }
+        self.offset_for_timestamp(largest, end).await
+    }
+
+    async fn max_timestamp_of(&self, from: Offset, end: Offset) -> Result<Timestamp, ReadError> {
+        let (mut from, mut max) = (from, Timestamp::NONE);
+        while let Some(bytes) = self.read_some(from, end).await? {
+            for batch in batches(&bytes) {
+                max = max.max(batch.header().max_timestamp());
+                from = batch.header().next_offset();
+            }
+        }
+        Ok(max)
+    }
+
+    /// Where to begin in a segment: no record before it is as young as `timestamp`.
+    async fn first_candidate(
+        &self,
+        segment: &SegmentSummary,
+        timestamp: Timestamp,
+    ) -> Result<Offset, ReadError> {
+        let times = self.time_entries(segment.base_offset).await?.unwrap_or_default();
+        let before = time_before(&times, timestamp);
+        Ok(before.map_or(segment.base_offset, |entry| entry.last_offset.next()))
+    }
+
+    async fn search_records(
+        &self,
+        from: Offset,
+        end: Offset,
+        timestamp: Timestamp,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let start = from;
+        let mut from = from;
+        while let Some(bytes) = self.read_some(from, end).await? {
+            for batch in batches(&bytes) {
+                from = batch.header().next_offset();
+                if batch.header().max_timestamp() < timestamp {
+                    continue;
+                }
+                if let Some(found) = self.search_batch(&batch, start, timestamp)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn search_batch(
+        &self,
+        batch: &RawBatch<'_>,
+        start: Offset,
+        timestamp: Timestamp,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        let header = batch.header();
+        let records = batch
+            .records(&mut DecompressionBudget::default())
+            .map_err(|fault| self.unreadable(header, fault.to_string()))?;
+        for record in records.iter() {
+            let record = record.map_err(|fault| self.unreadable(header, fault.to_string()))?;
+            let own = match header.attributes().timestamp_type() {
+                TimestampType::LogAppendTime => header.max_timestamp(),
+                TimestampType::CreateTime => {
+                    Timestamp(header.base_timestamp().0.wrapping_add(record.timestamp_delta))
+                }
+            };
+            let offset = Offset(header.base_offset().0 + i64::from(record.offset_delta));
+            if own >= timestamp && offset >= start {
+                return Ok(Some(TimestampOffset {
+                    offset,
+                    timestamp: own,
+                    leader_epoch: header.leader_epoch(),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// A batch whose checksum is right and whose records cannot be read: it was accepted unopened.
+    fn unreadable(&self, header: &BatchHeader, reason: String) -> Damage {
+        Damage {
+            path: self.log.directory.clone(),
+            bytes: 0..0,
+            offsets: Some(header.base_offset().0..header.next_offset().0),
+            reason,
+        }
+    }
+
+    /// The next batches as one piece of memory; `None` at the end.
+    async fn read_some(&self, from: Offset, end: Offset) -> Result<Option<Vec<u8>>, ReadError> {
+        if from >= end {
+            return Ok(None);
+        }
+        let read = self.plan_read(from, end, LOOK_BYTES, AtLeastOne::Batch)?.execute().await?;
+        Ok((read.bytes > 0).then(|| joined(&read.slices)))
+    }
+
+    /// Finds out the largest timestamp of sealed segments that an earlier start wrote.
+    async fn load_max_timestamps(&self) -> Result<(), ReadError> {
+        let unknown: Vec<Offset> = {
+            let state = self.log.state.borrow();
+            let unknown = state.sealed.iter().filter(|segment| segment.max_timestamp.is_none());
+            unknown.map(|segment| segment.base_offset).collect()
+        };
+        for base_offset in unknown {
+            let max = match self.time_entries(base_offset).await? {
+                Some(entries) => entries.last().map_or(Timestamp::NONE, |entry| entry.timestamp),
+                None => self.rebuild_indexes(base_offset).await?.max_timestamp,
+            };
+            let mut state = self.log.state.borrow_mut();
+            if let Some(segment) = state.sealed.iter_mut().find(|segment| segment.base_offset == base_offset)
+            {
+                segment.max_timestamp = Some(max);
+            }
+        }
+        Ok(())
+    }
+
+    /// A segment's time index; `None` if its file is lost.
+    async fn time_entries(&self, segment: Offset) -> Result<Option<Vec<TimeEntry>>, ReadError> {
+        let (written, pending) = {
+            let state = self.log.state.borrow();
+            match state.open_segment(segment) {
+                Some(open) => (Some(open.growing.times.written), open.growing.times.pending.clone()),
+                None => (None, Vec::new()),
+            }
+        };
+        let mut entries: Vec<TimeEntry> = match written {
+            Some(0) => Vec::new(),
+            _ => match self.index_file(segment, SegmentFile::TimeIndex, written).await? {
+                Some(entries) => entries,
+                None => return Ok(None),
+            },
+        };
+        entries.extend(pending);
+        Ok(Some(entries))
+    }
+
+    /// The last index entry of a segment at or before `offset`.
+    pub(super) async fn offset_entry_for(
+        &self,
+        segment: Offset,
+        offset: Offset,
+    ) -> Result<Option<OffsetEntry>, ReadError> {
+        let written = {
+            let state = self.log.state.borrow();
+            let open = state.open_segment(segment);
+            if let Some(found) = open.and_then(|open| position_for(&open.growing.offsets.pending, offset)) {
+                return Ok(Some(found));
+            }
+            open.map(|open| open.growing.offsets.written)
+        };
+        if written == Some(0) {
+            return Ok(None);
+        }
+        let path = segment_path(&self.log.directory, segment, SegmentFile::OffsetIndex);
+        let entries = match self.store.indexes.get(&path, written) {
+            Some(entries) => entries,
+            None => {
+                let loaded = self.index_file(segment, SegmentFile::OffsetIndex, written).await?;
+                let entries = match (loaded, written) {
+                    (Some(entries), _) => entries,
+                    // Lost: a sealed segment gets it back, an active one is searched without.
+                    (None, None) => self.rebuild_indexes(segment).await?.offsets.pending,
+                    (None, Some(_)) => Vec::new(),
+                };
+                self.store.indexes.put(path, written, Rc::new(entries))
+            }
+        };
+        Ok(position_for(&entries, offset))
+    }
+
+    /// The entries of an index file, `written` of them if the segment is still open; `None` if it is lost.
+    async fn index_file<T: IndexEntry>(
+        &self,
+        segment: Offset,
+        kind: SegmentFile,
+        written: Option<u32>,
+    ) -> Result<Option<Vec<T>>, ReadError> {
+        let path = segment_path(&self.log.directory, segment, kind);
+        let index_bytes_max = self.log.state.borrow().config.index_bytes_max.max(64 << 20) as usize;
+        let bytes_max = written.map_or(index_bytes_max, |count| count as usize * T::BYTES);
+        let Some(bytes) = read_file(&self.store.env, &path, bytes_max).await? else { return Ok(None) };
+        Ok(parse_index(segment, &bytes))
+    }
+
+    /// Reads a sealed segment whose index is lost and writes its indexes anew.
+    async fn rebuild_indexes(&self, segment: Offset) -> Result<GrowingSegment, ReadError> {
+        let (end, interval) = {
+            let state = self.log.state.borrow();
+            let segments = state.segments();
+            let after = segments.partition_point(|summary| summary.base_offset <= segment);
+            let end = segments.get(after).map_or(state.log_end_offset, |next| next.base_offset);
+            (end, state.config.index_interval_bytes)
+        };
+        tracing::warn!(path = %self.log.directory.display(), segment = segment.0, "an index is lost and built anew");
+        let mut growing = GrowingSegment::new(segment);
+        let mut extent = crate::log::read::FileExtent { segment, limit: 0, limit_offset: end };
+        extent.limit =
+            self.segments().iter().find(|summary| summary.base_offset == segment).map_or(0, |s| s.size_bytes);
+        let mut position = 0;
+        while position < extent.limit {
+            let bytes = super::cold::verified_bytes(self, extent, position, LOOK_BYTES).await?;
+            for batch in batches(&bytes) {
+                growing.add(batch.header(), interval);
+            }
+            position += bytes.len() as u64;
+            self.store.env.yield_now().await;
+        }
+        growing.note_timestamp();
+        self.write_indexes_behind(segment, &growing);
+        Ok(growing)
+    }
+
+    fn write_indexes_behind(&self, segment: Offset, growing: &GrowingSegment) {
+        let files = [
+            (SegmentFile::OffsetIndex, index_bytes(segment, &growing.offsets.pending)),
+            (SegmentFile::TimeIndex, index_bytes(segment, &growing.times.pending)),
+        ];
+        let log = self.clone();
+        self.store.env.spawn(TaskClass::Storage, async move {
+            for (kind, bytes) in files {
+                let path = segment_path(&log.log.directory, segment, kind);
+                if let Err(failure) = replace_file(&log.store.env, &path, &bytes).await {
+                    // An index is a help: it is built again the next time it is missed.
+                    tracing::warn!(%failure, "an index could not be written");
+                }
+            }
+        });
+    }
+}
+
+fn joined(slices: &[Slice]) -> Vec<u8> {
+    slices.iter().flat_map(|slice| slice.iter().copied()).collect()
+}
+
+/// The batches in bytes that a read returned.
+fn batches(mut bytes: &[u8]) -> impl Iterator<Item = RawBatch<'_>> {
+    std::iter::from_fn(move || {
+        if bytes.is_empty() {
+            return None;
+        }
+        let (batch, rest) = RawBatch::split_first(bytes).expect("a read returns whole batches");
+        bytes = rest;
+        Some(batch)
+    })
+}

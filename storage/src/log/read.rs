@@ -1,0 +1,190 @@
+//! Reading records: planned under the borrow, executed after it.
+//!
+//! ```text
+//!   plan_read(from, end, bytes_max) ──► in memory: slices, done
+//!                                   └─► cold: which segment, how far its file may be read ──► execute
+//! ```
+//!
+//! Always true: whole batches only, all of one segment; the first may begin below `from`, none reaches `end`.
+//! Bytes from disk are served only after their checksum was verified.
+
+use std::rc::Rc;
+
+use ringlog_core::ids::Offset;
+use ringlog_runtime::buffer::Slice;
+use ringlog_runtime::environment::Environment;
+
+use crate::failure::ReadError;
+use crate::log::cold::ColdRead;
+use crate::log::{LogShared, PartitionLog};
+use crate::store::StoreShared;
+
+/// What to do when the first batch alone is larger than was asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum AtLeastOne {
+    /// Return it: a consumer must get on.
+    Batch,
+    /// Return nothing: others were served already.
+    Nothing,
+}
+
+/// Records read.
+#[derive(Clone, Debug, Default)]
+pub struct ReadRecords {
+    /// Whole batches, one behind the other.
+    pub slices: Vec<Slice>,
+    /// Bytes of all slices.
+    pub bytes: usize,
+}
+
+/// A read that was planned. Holds nothing of the log borrowed.
+pub struct ReadPlan<E: Environment> {
+    log: PartitionLog<E>,
+    bounds: ReadBounds,
+    source: Source,
+}
+
+/// What a reader asked for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ReadBounds {
+    pub from: Offset,
+    pub end: Offset,
+    pub bytes_max: usize,
+    pub at_least_one: AtLeastOne,
+}
+
+enum Source {
+    Memory(ReadRecords),
+    File(FileExtent),
+}
+
+/// How far a segment's file may be read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct FileExtent {
+    pub segment: Offset,
+    /// Batches end here: the rest is in memory, or the segment ends.
+    pub limit: u64,
+    /// The first offset that is not in this part of the file.
+    pub limit_offset: Offset,
+}
+
+impl<E: Environment> PartitionLog<E> {
+    /// Plans to read whole batches from the one that holds `from` on, below `end`, up to `bytes_max` bytes.
+    ///
+    /// # Errors
+    /// The log does not hold `from`, or is refused as a whole.
+    pub fn plan_read(
+        &self,
+        from: Offset,
+        end: Offset,
+        bytes_max: usize,
+        at_least_one: AtLeastOne,
+    ) -> Result<ReadPlan<E>, ReadError> {
+        let bounds = ReadBounds { from, end, bytes_max, at_least_one };
+        let source = plan(&self.log, &bounds)?;
+        Ok(ReadPlan { log: self.clone(), bounds, source })
+    }
+
+    /// About how many bytes `from..end` take; exact where they are in memory, and at least one where there is a
+    /// record.
+    pub fn readable_bytes(&self, from: Offset, end: Offset) -> usize {
+        let state = self.log.state.borrow();
+        let end = end.min(state.log_end_offset);
+        if from >= end {
+            return 0;
+        }
+        let place = |offset: Offset| -> f64 {
+            let mut before = 0.0;
+            let segments = state.segments();
+            for (index, segment) in segments.iter().enumerate() {
+                let next = segments.get(index + 1).map_or(state.log_end_offset, |next| next.base_offset);
+                if offset >= next {
+                    before += segment.size_bytes as f64;
+                    continue;
+                }
+                let in_memory = state.first_in_memory().filter(|first| offset >= first.base_offset);
+                if let Some((mark, _)) = in_memory.and_then(|_| state.tail.locate(offset)) {
+                    return before + mark.position as f64;
+                }
+                let share =
+                    (offset.0 - segment.base_offset.0) as f64 / (next.0 - segment.base_offset.0) as f64;
+                return before + segment.size_bytes as f64 * share;
+            }
+            before
+        };
+        ((place(end) - place(from)) as usize).max(1)
+    }
+}
+
+fn plan(log: &LogShared, bounds: &ReadBounds) -> Result<Source, ReadError> {
+    let state = log.state.borrow();
+    if let Some(damage) = &state.damage {
+        return Err(ReadError::Damaged(damage.clone()));
+    }
+    if state.is_closed {
+        return Err(ReadError::Closed);
+    }
+    let (log_start_offset, log_end_offset) = (state.log_start_offset, state.log_end_offset);
+    if bounds.from < log_start_offset || bounds.from > log_end_offset {
+        return Err(ReadError::OffsetOutOfRange { asked: bounds.from, log_start_offset, log_end_offset });
+    }
+    let end = bounds.end.min(log_end_offset);
+    if bounds.from >= end {
+        return Ok(Source::Memory(ReadRecords::default()));
+    }
+    let first = state.first_in_memory();
+    if first.is_some_and(|first| bounds.from >= first.base_offset) {
+        let takes_first = bounds.at_least_one == AtLeastOne::Batch;
+        let read = state.tail.read(bounds.from, end, bounds.bytes_max, takes_first);
+        return Ok(Source::Memory(ReadRecords { slices: read.slices, bytes: read.bytes }));
+    }
+    let segments = state.segments();
+    let after = segments.partition_point(|segment| segment.base_offset <= bounds.from);
+    // Offsets may be left out before the first segment.
+    let index = after.saturating_sub(1);
+    let segment = &segments[index];
+    let next = segments.get(index + 1).map_or(log_end_offset, |next| next.base_offset);
+    let extent = match first.filter(|first| first.segment == segment.base_offset) {
+        Some(first) => FileExtent {
+            segment: segment.base_offset,
+            limit: first.position,
+            limit_offset: first.base_offset,
+        },
+        None => FileExtent { segment: segment.base_offset, limit: segment.size_bytes, limit_offset: next },
+    };
+    Ok(Source::File(extent))
+}
+
+impl<E: Environment> ReadPlan<E> {
+    /// Carries the plan out.
+    ///
+    /// # Errors
+    /// Bytes on disk are damaged (then none of them is returned), the disk or memory refuses, or the log was
+    /// deleted meanwhile.
+    pub async fn execute(self) -> Result<ReadRecords, ReadError> {
+        let ReadPlan { log, mut bounds, mut source } = self;
+        loop {
+            let extent = match source {
+                Source::Memory(records) => return Ok(records),
+                Source::File(extent) => extent,
+            };
+            let cold = ColdRead { log: &log, bounds, extent };
+            match cold.read().await {
+                Ok(Some(records)) => return Ok(records),
+                // Nothing at or above `from` in this segment: the offsets up to the next one were left out.
+                Ok(None) => bounds.from = bounds.from.max(extent.limit_offset),
+                Err(error) => return Err(deleted_meanwhile(&log.log, error)),
+            }
+            source = plan(&log.log, &bounds)?;
+        }
+    }
+}
+
+fn deleted_meanwhile(log: &Rc<LogShared>, error: ReadError) -> ReadError {
+    if log.state.borrow().is_closed { ReadError::Closed } else { error }
+}
+
+/// Names the store a plan belongs to, for tasks that outlive it.
+pub(crate) fn store_of<E: Environment>(log: &PartitionLog<E>) -> &Rc<StoreShared<E>> {
+    &log.store
+}

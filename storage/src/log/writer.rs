@@ -1,0 +1,336 @@
+//! Brings one log's bytes from memory into its segment files: one task per log while there is something to do,
+//! one operation at a time, so that writes to a file never overlap.
+//!
+//! ```text
+//!   oldest open segment ──► sealed? write all, cut to length, sync, index ──► summary
+//!                      └──► active? direct write asked for ──► one stable write
+//!                                   flush asked for        ──► write all, sync, index ──► checkpoint may claim it
+//!                                   many whole blocks      ──► one large write, not synced
+//! ```
+//!
+//! Always true: a step is planned under the borrow and executed after it; a failed step fences the store, and
+//! nothing is reported of it. A crash between any two steps finds in the files a prefix of the truth plus
+//! garbage behind it, and the checkpoint and journal know where the prefix ends.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use ringlog_core::ids::Offset;
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass, WriteSync};
+
+use crate::disk::{block_ceil, block_floor, padded_slice_of, parent, replace_file, write_buffered};
+use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry, index_bytes};
+use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
+use crate::log::state::{FlushTarget, LogState};
+use crate::log::tail::Parts;
+use crate::log::{LogShared, SegmentSummary};
+use crate::store::StoreShared;
+
+/// The next operation for a log.
+enum Step {
+    Idle,
+    Create { segment: Offset },
+    Allocate { segment: Offset, length: u64 },
+    Write { segment: Offset, start: u64, end: u64, parts: Parts, rest: Vec<u8>, sync: WriteSync },
+    Cut { segment: Offset, length: u64 },
+    Sync { segment: Offset, end: u64 },
+    Indexes { segment: Offset, offsets: Pending<OffsetEntry>, times: Pending<TimeEntry>, is_sealed: bool },
+    Epochs { text: String },
+    Sealed,
+    Flushed,
+}
+
+/// Index entries to write and how many are in the file already.
+struct Pending<T> {
+    written: u32,
+    entries: Vec<T>,
+}
+
+/// Starts the log's writer if it has something to do and does not run.
+pub(crate) fn kick<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) {
+    if std::mem::replace(&mut log.state.borrow_mut().writer.is_running, true) {
+        return;
+    }
+    let (task_store, task_log) = (store.clone(), log.clone());
+    store.env.spawn(TaskClass::Storage, async move { run(task_store, task_log).await });
+}
+
+/// Makes everything appended so far stable in the segment files; returns when it is, or when the store failed
+/// or the log was deleted.
+pub(crate) async fn flush<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) {
+    let wanted = {
+        let mut state = log.state.borrow_mut();
+        // A flush under way answers only what had asked before it reached the active segment.
+        state.writer.flushes_wanted += 1;
+        state.writer.flushes_wanted
+    };
+    kick(store, log);
+    let is_over = || {
+        let state = log.state.borrow();
+        state.writer.flushes_done >= wanted || state.is_closed || store.failure().is_some()
+    };
+    log.changed.when(is_over).await;
+}
+
+async fn run<E: Environment>(store: Rc<StoreShared<E>>, log: Rc<LogShared>) {
+    loop {
+        if store.failure().is_some() {
+            break;
+        }
+        let step = plan(&mut log.state.borrow_mut(), &store);
+        if matches!(step, Step::Idle) {
+            break;
+        }
+        if let Err(failure) = execute(&store, &log, step).await {
+            store.fail(failure);
+            break;
+        }
+        store.progressed(&log);
+    }
+    log.state.borrow_mut().writer.is_running = false;
+    log.changed.notify();
+}
+
+fn plan<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Step {
+    if state.is_closed {
+        return Step::Idle;
+    }
+    if state.open.len() > 1 { plan_sealed(state, store) } else { plan_active(state, store) }
+}
+
+/// A segment that takes no more batches: everything goes to its file, then it leaves memory.
+fn plan_sealed<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Step {
+    let front = &state.open[0];
+    let (segment, size) = (front.base_offset(), front.size());
+    if front.written < size {
+        return plan_write(state, store, 0, size, WriteSync::Later);
+    }
+    if !front.is_created {
+        return Step::Create { segment };
+    }
+    if !front.is_cut {
+        // A crash here: the file is longer than the segment. Recovery stops at the zeros behind it and goes on
+        // in the next segment, whose name is the offset it stopped at.
+        return Step::Cut { segment, length: size };
+    }
+    if front.synced < size {
+        return Step::Sync { segment, end: size };
+    }
+    match plan_indexes(state, 0, None) {
+        Some(step) => step,
+        None => Step::Sealed,
+    }
+}
+
+fn plan_active<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Step {
+    let (segment, written) = (state.active().base_offset(), state.active().written);
+    if let Some((wanted, until)) = state.writer.direct_until {
+        if wanted == segment && until > written {
+            return plan_write(state, store, 0, until, WriteSync::BeforeCompletion);
+        }
+        // Its segment was sealed and is drained, or all is written: partly perhaps without being stable, by a
+        // flush that was under way.
+        state.writer.direct_until = None;
+        if state.waits_for_sync() {
+            return Step::Sync { segment, end: written };
+        }
+    }
+    if let Some(step) = plan_flush(state, store) {
+        return step;
+    }
+    let limit = state.write_behind_limit();
+    if limit.saturating_sub(block_floor(written)) >= store.write_behind_bytes() {
+        return plan_write(state, store, 0, limit, WriteSync::Later);
+    }
+    Step::Idle
+}
+
+fn plan_flush<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Option<Step> {
+    if state.writer.flush.is_none() {
+        if state.writer.flushes_wanted == state.writer.flushes_done {
+            return None;
+        }
+        let (answers, size, record) = (state.writer.flushes_wanted, state.active().size(), state.record());
+        state.writer.flush = Some(FlushTarget { answers, size, record });
+    }
+    let target = state.writer.flush.as_ref().expect("just set");
+    let (size, active) = (target.size, state.active());
+    let counts = (target.record.offset_index_count, target.record.time_index_count);
+    if active.base_offset().0 != target.record.segment_base_offset {
+        // The segment was rolled while the flush was under way and is drained by now: begin anew.
+        state.writer.flush = None;
+        return plan_flush(state, store);
+    }
+    if active.written < size {
+        return Some(plan_write(state, store, 0, size, WriteSync::Later));
+    }
+    if active.synced < size {
+        return Some(Step::Sync { segment: active.base_offset(), end: active.written });
+    }
+    if let Some(step) = plan_indexes(state, 0, Some(counts)) {
+        return Some(step);
+    }
+    if std::mem::take(&mut state.epochs_changed) {
+        return Some(Step::Epochs { text: state.epochs.to_checkpoint() });
+    }
+    Some(Step::Flushed)
+}
+
+/// Writes an open segment up to `end`, from the start of the block that was last written in part.
+fn plan_write<E: Environment>(
+    state: &LogState,
+    store: &StoreShared<E>,
+    index: usize,
+    end: u64,
+    sync: WriteSync,
+) -> Step {
+    let open = &state.open[index];
+    let segment = open.base_offset();
+    if !open.is_created {
+        return Step::Create { segment };
+    }
+    if block_ceil(end) > open.allocated {
+        let step = store.config.allocate_step_bytes_max;
+        return Step::Allocate { segment, length: state.allocation_for(open, end, step) };
+    }
+    let start = block_floor(open.written);
+    let end = end.min(start + store.write_bytes_max());
+    let (parts, rest) = state.blocks(segment, start, end);
+    Step::Write { segment, start, end, parts, rest, sync }
+}
+
+/// Writes index entries that are not in their files yet, up to `counts` if a flush is limited to them.
+fn plan_indexes(state: &LogState, index: usize, counts: Option<(u32, u32)>) -> Option<Step> {
+    let open = &state.open[index];
+    let growing = &open.growing;
+    let offsets = pending(&growing.offsets, counts.map(|counts| counts.0));
+    let times = pending(&growing.times, counts.map(|counts| counts.1));
+    if offsets.entries.is_empty() && times.entries.is_empty() {
+        return None;
+    }
+    Some(Step::Indexes { segment: open.base_offset(), offsets, times, is_sealed: open.is_sealed })
+}
+
+fn pending<T: IndexEntry>(index: &super::segment::GrowingIndex<T>, count: Option<u32>) -> Pending<T> {
+    let all = index.pending.len();
+    let taken = count.map_or(all, |count| (count.saturating_sub(index.written) as usize).min(all));
+    Pending { written: index.written, entries: index.pending[..taken].to_vec() }
+}
+
+async fn execute<E: Environment>(
+    store: &Rc<StoreShared<E>>,
+    log: &Rc<LogShared>,
+    step: Step,
+) -> Result<(), DiskFailure> {
+    match step {
+        Step::Idle => {}
+        Step::Create { segment } => {
+            let path = log_path(log, segment);
+            store.files.open(&store.env, &path, OpenMode::DirectWrite).await?;
+            // A crash here loses the name, and nothing was acknowledged that needs it.
+            store.env.sync_directory(parent(&path)).await?;
+            change(log, segment, |open| open.is_created = true);
+        }
+        Step::Allocate { segment, length } => {
+            let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
+            file.allocate(length).await?;
+            change(log, segment, |open| open.allocated = length);
+        }
+        Step::Write { segment, start, end, parts, rest, sync } => {
+            let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
+            let mut slices = parts.into_vec();
+            if !rest.is_empty() {
+                slices.push(padded_slice_of(&store.env, &rest).await);
+            }
+            file.write_at(start, slices, sync).await?;
+            written(log, segment, start, end, sync);
+        }
+        Step::Cut { segment, length } => {
+            let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
+            file.truncate(length).await?;
+            change(log, segment, |open| {
+                (open.is_cut, open.allocated) = (true, length);
+                // The new length is not stable yet, whatever the bytes are.
+                open.synced = open.synced.min(length.saturating_sub(1));
+            });
+        }
+        Step::Sync { segment, end } => {
+            let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
+            file.sync().await?;
+            change(log, segment, |open| open.synced = open.synced.max(end));
+            log.state.borrow_mut().synced(segment, end);
+        }
+        Step::Indexes { segment, offsets, times, is_sealed } => {
+            write_index(store, log, segment, SegmentFile::OffsetIndex, &offsets, is_sealed).await?;
+            write_index(store, log, segment, SegmentFile::TimeIndex, &times, is_sealed).await?;
+            change(log, segment, |open| {
+                open.growing.offsets.written += offsets.entries.len() as u32;
+                open.growing.offsets.pending.drain(..offsets.entries.len());
+                open.growing.times.written += times.entries.len() as u32;
+                open.growing.times.pending.drain(..times.entries.len());
+            });
+        }
+        Step::Epochs { text } => {
+            replace_file(&store.env, &leader_epoch_checkpoint(&log.directory), text.as_bytes()).await?;
+        }
+        Step::Sealed => {
+            let mut state = log.state.borrow_mut();
+            let open = state.open.pop_front().expect("it was planned for the front");
+            let summary = SegmentSummary {
+                base_offset: open.base_offset(),
+                size_bytes: open.size(),
+                max_timestamp: Some(open.growing.max_timestamp),
+            };
+            state.sealed.push(summary);
+        }
+        Step::Flushed => {
+            let mut state = log.state.borrow_mut();
+            let flush = state.writer.flush.take().expect("it was under way");
+            state.writer.flushes_done = flush.answers;
+            state.checkpointed = flush.record;
+        }
+    }
+    Ok(())
+}
+
+fn log_path(log: &LogShared, segment: Offset) -> PathBuf {
+    segment_path(&log.directory, segment, SegmentFile::Log)
+}
+
+fn change(log: &LogShared, segment: Offset, change: impl FnOnce(&mut super::state::OpenSegment)) {
+    if let Some(open) = log.state.borrow_mut().open_segment_mut(segment) {
+        change(open);
+    }
+}
+
+fn written(log: &LogShared, segment: Offset, start: u64, end: u64, sync: WriteSync) {
+    let mut state = log.state.borrow_mut();
+    let Some(open) = state.open_segment_mut(segment) else { return };
+    open.written = open.written.max(end);
+    if sync == WriteSync::BeforeCompletion {
+        let run = open.note_stable_write(start, end);
+        state.written_stable(segment, run.start, run.end);
+    }
+}
+
+async fn write_index<E: Environment, T: IndexEntry>(
+    store: &StoreShared<E>,
+    log: &LogShared,
+    segment: Offset,
+    kind: SegmentFile,
+    pending: &Pending<T>,
+    is_sealed: bool,
+) -> Result<(), DiskFailure> {
+    let path = segment_path(&log.directory, segment, kind);
+    if pending.entries.is_empty() {
+        return Ok(());
+    }
+    let file = store.files.open(&store.env, &path, OpenMode::BufferedWrite).await?;
+    let position = u64::from(pending.written) * T::BYTES as u64;
+    write_buffered(&store.env, &file, position, &index_bytes(segment, &pending.entries)).await?;
+    if is_sealed {
+        file.truncate(position + (pending.entries.len() * T::BYTES) as u64).await?;
+    }
+    // Entries that a checkpoint counts are stable; a crash before leaves bytes that recovery writes over.
+    file.sync().await
+}

@@ -1,0 +1,215 @@
+//! What a start makes of the files it finds.
+//!
+//! ```text
+//!   checkpoints ──► what each log's segments hold for certain, and which journals live
+//!   journals    ──► batches above that: written to their places again
+//!   segments    ──► scanned forward from there: checksum, offsets, epochs; what does not continue is the torn tail
+//!   ──► new checkpoint (recovered-0, recovered-1): from here on the old journals are void, at once
+//! ```
+//!
+//! Always true: run twice, or cut short anywhere and run again, recovery comes to the same logs. Everything below
+//! a known durable end is kept or reported as damage with file and range; that log is then refused and nothing of
+//! it is cut. Time is bounded by the journals and by what was written since the last checkpoint.
+
+mod checkpoints;
+mod directories;
+mod journals;
+mod replay;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use ringlog_core::ids::TopicPartition;
+use ringlog_runtime::environment::{DiskFailure, Environment};
+
+use crate::config::StoreConfig;
+use crate::disk::replace_file;
+use crate::failure::{Damage, StoreFailure};
+use crate::format::checkpoint::{CheckpointBody, PartitionRecord};
+use crate::format::names::{checkpoint_directory, journal_root, recovered_checkpoint};
+use crate::log::SegmentSummary;
+use checkpoints::Lives;
+use directories::PartitionDirectory;
+use replay::Replay;
+
+/// What recovery found. One per broker, shared by all shards.
+#[derive(Debug)]
+pub struct Recovered {
+    start: u64,
+    is_clean: bool,
+    partitions: BTreeMap<TopicPartition, RecoveredPartition>,
+}
+
+/// One partition's log as recovery leaves it.
+#[derive(Clone, Debug)]
+pub(crate) struct RecoveredPartition {
+    pub record: PartitionRecord,
+    pub sealed: Vec<SegmentSummary>,
+    pub damage: Option<Arc<Damage>>,
+    pub repair: Option<Repair>,
+}
+
+/// What recovery had to do to one log.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Repair {
+    /// The directory.
+    pub directory: std::path::PathBuf,
+    /// Batches written again from the journal.
+    pub batches_replayed: u64,
+    /// Batches found in the segments above the checkpoint.
+    pub batches_scanned: u64,
+    /// Bytes behind the last whole batch that were cut off: zeros, or a tail that nobody was told of.
+    pub bytes_cut: u64,
+}
+
+impl Recovered {
+    /// Which start of the broker this is.
+    pub fn start(&self) -> u64 {
+        self.start
+    }
+
+    /// Whether the broker had closed its logs: nothing was scanned.
+    pub fn is_clean(&self) -> bool {
+        self.is_clean
+    }
+
+    /// Which partitions there are.
+    pub fn partitions(&self) -> impl Iterator<Item = TopicPartition> {
+        self.partitions.keys().copied()
+    }
+
+    /// Logs that are damaged below their durable end, and how.
+    pub fn damaged(&self) -> impl Iterator<Item = (TopicPartition, &Damage)> {
+        self.partitions.iter().filter_map(|(id, found)| found.damage.as_deref().map(|damage| (*id, damage)))
+    }
+
+    /// What was done to logs.
+    pub fn repairs(&self) -> impl Iterator<Item = &Repair> {
+        self.partitions.values().filter_map(|found| found.repair.as_ref())
+    }
+
+    pub(crate) fn partition(&self, id: TopicPartition) -> Option<&RecoveredPartition> {
+        self.partitions.get(&id)
+    }
+}
+
+/// Brings a data directory into order. Run once, by one shard, before any shard opens its store.
+///
+/// # Errors
+/// The disk refuses, or a file of the broker's own is damaged so that it cannot tell what was durable: then
+/// nothing was changed.
+pub async fn recover<E: Environment>(
+    env: &E,
+    data_dir: &Path,
+    config: &StoreConfig,
+) -> Result<Recovered, StoreFailure> {
+    prepare(env, data_dir).await?;
+    let lives = checkpoints::read(env, data_dir).await?;
+    let found = directories::list(env, data_dir).await?;
+    let journals = journals::read(env, data_dir, &lives).await?;
+    let mut replays = begin(env, data_dir, config, &lives, found.partitions);
+    journals::replay(env, data_dir, &journals, &mut replays).await?;
+    let mut partitions = BTreeMap::new();
+    for (id, replay) in replays {
+        partitions.insert(id, replay.finish().await?);
+    }
+    add_missing(data_dir, &lives, &found.deleted, &mut partitions);
+    let recovered = Recovered { start: lives.start + 1, is_clean: lives.is_clean(), partitions };
+    write(env, data_dir, &recovered).await?;
+    // From here on the old journals and checkpoints mean nothing.
+    checkpoints::remove_obsolete(env, data_dir, env.shard_count()).await?;
+    directories::remove_deleted(env, data_dir, &found.leftovers).await?;
+    report(&recovered);
+    Ok(recovered)
+}
+
+async fn prepare<E: Environment>(env: &E, data_dir: &Path) -> Result<(), DiskFailure> {
+    for directory in [checkpoint_directory(data_dir), journal_root(data_dir)] {
+        env.create_directory(&directory).await?;
+    }
+    env.sync_directory(data_dir).await?;
+    match data_dir.parent() {
+        // The parent may not be ours to open; losing a data directory that was made just now loses nothing.
+        Some(parent) if !parent.as_os_str().is_empty() => env.sync_directory(parent).await.or(Ok(())),
+        _ => Ok(()),
+    }
+}
+
+fn begin<'a, E: Environment>(
+    env: &'a E,
+    data_dir: &Path,
+    config: &'a StoreConfig,
+    lives: &Lives,
+    directories: Vec<PartitionDirectory>,
+) -> BTreeMap<TopicPartition, Replay<'a, E>> {
+    let mut replays = BTreeMap::new();
+    for directory in directories {
+        let record = lives.record(directory.id).cloned();
+        let must_scan = record.is_none() || !lives.is_closed(directory.id);
+        let path = data_dir.join(&directory.name);
+        let id = directory.id;
+        replays.insert(id, Replay::new(env, config, path, directory, record, must_scan));
+    }
+    replays
+}
+
+/// Logs that a checkpoint knows and that have no directory: not empty, lost.
+fn add_missing(
+    data_dir: &Path,
+    lives: &Lives,
+    deleted: &[TopicPartition],
+    partitions: &mut BTreeMap<TopicPartition, RecoveredPartition>,
+) {
+    for record in lives.records() {
+        let id = record.partition();
+        if partitions.contains_key(&id)
+            || deleted.contains(&id)
+            || record.end_offset == record.log_start_offset
+        {
+            continue;
+        }
+        let path = crate::format::names::partition_directory(data_dir, &record.topic, id.partition);
+        let damage = Damage {
+            path,
+            bytes: 0..0,
+            offsets: Some(record.log_start_offset..record.end_offset),
+            reason: "the directory is gone".to_owned(),
+        };
+        let damage = Some(Arc::new(damage));
+        partitions.insert(
+            id,
+            RecoveredPartition { record: record.clone(), sealed: Vec::new(), damage, repair: None },
+        );
+    }
+}
+
+/// Writes what was found, twice. The first of the two makes all earlier checkpoints and journals void.
+async fn write<E: Environment>(env: &E, data_dir: &Path, recovered: &Recovered) -> Result<(), DiskFailure> {
+    let body = CheckpointBody {
+        start: recovered.start,
+        shard_count: env.shard_count(),
+        partitions: recovered.partitions.values().map(|found| found.record.clone()).collect(),
+        ..CheckpointBody::default()
+    };
+    let bytes = body.to_bytes();
+    for copy in [0, 1] {
+        replace_file(env, &recovered_checkpoint(data_dir, copy), &bytes).await?;
+    }
+    Ok(())
+}
+
+fn report(recovered: &Recovered) {
+    for repair in recovered.repairs() {
+        tracing::info!(
+            directory = %repair.directory.display(),
+            replayed = repair.batches_replayed,
+            scanned = repair.batches_scanned,
+            cut_bytes = repair.bytes_cut,
+            "a log was brought into order"
+        );
+    }
+    for (_, damage) in recovered.damaged() {
+        tracing::error!(%damage, "a log is damaged and refused");
+    }
+}

@@ -1,0 +1,464 @@
+//! One log brought forward from its checkpoint: batches from the journal, batches found in the segments.
+//!
+//! ```text
+//!   checkpoint at (segment, position, end offset)
+//!     journal has the batch for exactly this place? ──► write it there again
+//!     the file has a whole batch that continues?     ──► keep it
+//!     a segment is named for this very offset?       ──► go on in it
+//!     none of these                                  ──► the end: below the known durable end it is damage
+//! ```
+//!
+//! Always true: the cursor moves only over batches that verify and continue: offset by offset, except where the
+//! journal says that offsets were left out; epoch not going back. Nothing is cut before everything was looked at,
+//! and nothing of a damaged log is cut at all. Batches that the journal holds for places behind a hole are
+//! written there too: if the hole is damage they would otherwise be lost with the journal; if it is the torn tail
+//! they are cut with it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use ringlog_core::checksum::{crc32c, crc32c_append};
+use ringlog_core::ids::Offset;
+use ringlog_core::leader_epochs::LeaderEpochs;
+use ringlog_core::producer_state::ProducerStates;
+use ringlog_core::record_batch::{BatchHeader, HEADER_BYTES, validate_stored};
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, WriteSync};
+
+use super::directories::PartitionDirectory;
+use super::{RecoveredPartition, Repair};
+use crate::config::{LogConfig, StoreConfig};
+use crate::disk::{
+    BLOCK, block_ceil, block_floor, buffer, padded_slice_of, remove_file_if_present, replace_file,
+    write_buffered,
+};
+use crate::failure::Damage;
+use crate::format::checkpoint::{PartitionRecord, plain_epochs};
+use crate::format::commit::{CommitEntry, EntryKind};
+use crate::format::index::{IndexEntry, index_bytes};
+use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
+use crate::log::segment::{GrowingIndex, GrowingSegment, epoch_goes_back};
+use crate::log::state::sealed_digest;
+use crate::log::{LogIdentity, SegmentSummary};
+use crate::store::directories::empty_record;
+
+/// One read while scanning.
+const SCAN_BYTES: usize = 128 << 10;
+/// Journaled bytes collected before they are written.
+const RUN_BYTES_MAX: usize = 128 << 10;
+
+/// One log on its way.
+pub(super) struct Replay<'a, E: Environment> {
+    env: &'a E,
+    path: PathBuf,
+    /// What the checkpoint says; kept as it is if the log proves damaged.
+    base: PartitionRecord,
+    must_scan: bool,
+    segments: BTreeMap<Offset, u64>,
+    indexes: BTreeMap<Offset, [u64; 2]>,
+    sealed: Vec<SegmentSummary>,
+    /// The cursor: the segment being brought forward, its size the position, and the offset to go on with.
+    growing: GrowingSegment,
+    end_offset: Offset,
+    epochs: LeaderEpochs,
+    producers: ProducerStates,
+    /// Nothing below may be missing.
+    durable_end_offset: Offset,
+    run: Run,
+    window: Option<(Offset, u64, Vec<u8>)>,
+    has_hole: bool,
+    damage: Option<Damage>,
+    has_changed: bool,
+    batches_replayed: u64,
+    batches_scanned: u64,
+}
+
+/// Journaled bytes that lie one behind the other and are not written yet.
+#[derive(Default)]
+struct Run {
+    segment: Offset,
+    position: u64,
+    bytes: Vec<u8>,
+}
+
+impl<'a, E: Environment> Replay<'a, E> {
+    pub fn new(
+        env: &'a E,
+        config: &StoreConfig,
+        path: PathBuf,
+        directory: PartitionDirectory,
+        record: Option<PartitionRecord>,
+        must_scan: bool,
+    ) -> Replay<'a, E> {
+        let is_known = record.is_some();
+        let PartitionDirectory { topic, id, segments, indexes, .. } = directory;
+        let mut base = record.unwrap_or_else(|| empty_record(&LogIdentity { topic: topic.into(), id }));
+        if let (false, Some(first)) = (is_known, segments.keys().next()) {
+            // A directory no checkpoint knows: made after the last one, or brought from elsewhere. It is read
+            // whole, from its first segment.
+            (base.segment_base_offset, base.log_start_offset, base.end_offset) = (first.0, first.0, first.0);
+            base.durable_end_offset = first.0;
+        }
+        let active = Offset(base.segment_base_offset);
+        let sealed: Vec<SegmentSummary> = segments
+            .range(..active)
+            .map(|(base_offset, length)| SegmentSummary {
+                base_offset: *base_offset,
+                size_bytes: *length,
+                max_timestamp: None,
+            })
+            .collect();
+        let mut replay = Replay {
+            env,
+            path,
+            must_scan,
+            segments,
+            indexes,
+            growing: GrowingSegment::of_record(&base),
+            end_offset: Offset(base.end_offset),
+            epochs: base.leader_epochs(),
+            producers: ProducerStates::from_snapshot(&base.producers, config.producers_max),
+            durable_end_offset: Offset(base.durable_end_offset.max(base.end_offset)),
+            run: Run::default(),
+            window: None,
+            has_hole: false,
+            damage: None,
+            has_changed: false,
+            batches_replayed: 0,
+            batches_scanned: 0,
+            sealed,
+            base,
+        };
+        replay.check_base(is_known);
+        replay
+    }
+
+    /// Compares the files with what the checkpoint claims of them.
+    fn check_base(&mut self, is_known: bool) {
+        let (segment, position) = (self.growing.base_offset, self.growing.size);
+        let length = self.segments.get(&segment).copied().unwrap_or(0);
+        if length < position {
+            let reason = format!("the file has {length} bytes of at least {position}");
+            self.damage = Some(self.damage_at(segment, length..position, reason));
+        }
+        if is_known && sealed_digest(&self.sealed) != self.base.sealed_digest {
+            let reason =
+                "a segment before the active one is missing, strange, or has another length".to_owned();
+            let offsets = Some(self.base.log_start_offset..self.base.segment_base_offset);
+            self.damage = Some(Damage { path: self.path.clone(), bytes: 0..0, offsets, reason });
+        }
+    }
+
+    fn damage_at(&self, segment: Offset, bytes: std::ops::Range<u64>, reason: String) -> Damage {
+        let path = segment_path(&self.path, segment, SegmentFile::Log);
+        let offsets = Some(self.end_offset.0..self.durable_end_offset.0);
+        Damage { path, bytes, offsets, reason }
+    }
+
+    /// Takes one entry of a commit.
+    pub async fn apply(&mut self, entry: &CommitEntry, payload: &[u8]) -> Result<(), DiskFailure> {
+        self.durable_end_offset = self.durable_end_offset.max(entry.durable_end_offset);
+        // The checkpoint knows it, or this is a note and nothing more.
+        if entry.kind == EntryKind::DurableEnd || entry.base_offset < self.end_offset {
+            return Ok(());
+        }
+        if self.has_hole || !self.go_to(entry).await? {
+            self.has_hole = true;
+            return self.write_again(entry, payload).await;
+        }
+        if entry.kind == EntryKind::Gap {
+            // The batch itself lies in the file, if it was written in time.
+            self.end_offset = entry.base_offset;
+            return Ok(());
+        }
+        self.end_offset = entry.base_offset;
+        let Ok(batch) = validate_stored(payload) else {
+            // The commit verified, so these very bytes were packed: our own mistake, not the disk's.
+            let bytes = u64::from(entry.position)..u64::from(entry.position) + payload.len() as u64;
+            let reason = "the journal holds a batch that is none".to_owned();
+            self.damage.get_or_insert(self.damage_at(entry.segment_base_offset, bytes, reason));
+            self.has_hole = true;
+            return Ok(());
+        };
+        self.write_again(entry, payload).await?;
+        self.batches_replayed += 1;
+        self.pass(batch.header());
+        Ok(())
+    }
+
+    /// Moves the cursor to an entry's place, over batches in the files; false if it does not come there.
+    async fn go_to(&mut self, entry: &CommitEntry) -> Result<bool, DiskFailure> {
+        loop {
+            let here = (self.growing.base_offset, self.growing.size);
+            let there = (entry.segment_base_offset, u64::from(entry.position));
+            let continues = self.end_offset == entry.previous_end_offset;
+            if here == there {
+                return Ok(continues);
+            }
+            if here > there {
+                return Ok(false);
+            }
+            if continues && there.0 > here.0 && there.1 == 0 {
+                self.roll_to(entry.segment_base_offset).await?;
+            } else if !self.scan_one().await? {
+                return Ok(false);
+            }
+        }
+    }
+
+    /// Counts a batch at the cursor as part of the log.
+    fn pass(&mut self, header: &BatchHeader) {
+        self.has_changed = true;
+        self.growing.add(header, LogConfig::default().index_interval_bytes);
+        if header.leader_epoch().0 >= 0 {
+            self.epochs.assign(header.leader_epoch(), header.base_offset());
+        }
+        self.producers.record(header, header.max_timestamp());
+        self.end_offset = header.next_offset();
+    }
+
+    /// Moves the cursor over one batch in the files; false where none continues.
+    async fn scan_one(&mut self) -> Result<bool, DiskFailure> {
+        loop {
+            let (segment, position) = (self.growing.base_offset, self.growing.size);
+            if let Some(header) = self.batch_at(segment, position).await? {
+                self.batches_scanned += 1;
+                self.pass(&header);
+                return Ok(true);
+            }
+            let next = self.end_offset;
+            if next <= segment || !self.segments.contains_key(&next) {
+                return Ok(false);
+            }
+            self.roll_to(next).await?;
+        }
+    }
+
+    /// The batch at a place of a file, if it is whole and continues the log.
+    async fn batch_at(&mut self, segment: Offset, position: u64) -> Result<Option<BatchHeader>, DiskFailure> {
+        let length = self.segments.get(&segment).copied().unwrap_or(0);
+        let Some(bytes) = self.bytes_at(segment, position, HEADER_BYTES, length).await? else {
+            return Ok(None);
+        };
+        let Ok(header) = BatchHeader::parse(bytes) else { return Ok(None) };
+        let latest = self.epochs.latest().map(|entry| entry.epoch);
+        let continues = header.base_offset() == self.end_offset
+            && position + header.size_bytes() as u64 <= length
+            && !epoch_goes_back(latest, header.leader_epoch());
+        if !continues {
+            return Ok(None);
+        }
+        let mut checksum = crc32c(&header.as_bytes()[21..]);
+        let (mut done, size) = (HEADER_BYTES, header.size_bytes());
+        while done < size {
+            let count = (size - done).min(SCAN_BYTES - BLOCK as usize);
+            let Some(bytes) = self.bytes_at(segment, position + done as u64, count, length).await? else {
+                return Ok(None);
+            };
+            checksum = crc32c_append(checksum, bytes);
+            done += count;
+        }
+        Ok((checksum == header.crc()).then_some(header))
+    }
+
+    /// `count` bytes of a file, from a window that moves forward.
+    async fn bytes_at(
+        &mut self,
+        segment: Offset,
+        position: u64,
+        count: usize,
+        length: u64,
+    ) -> Result<Option<&[u8]>, DiskFailure> {
+        if position + count as u64 > length {
+            return Ok(None);
+        }
+        let is_here = |window: &(Offset, u64, Vec<u8>)| {
+            let (of, start, bytes) = window;
+            *of == segment && position >= *start && position + count as u64 <= start + bytes.len() as u64
+        };
+        if !self.window.as_ref().is_some_and(is_here) {
+            let file = self
+                .env
+                .open(&segment_path(&self.path, segment, SegmentFile::Log), OpenMode::DirectRead)
+                .await?;
+            let start = block_floor(position);
+            let read = file.read_at(start, buffer(self.env, SCAN_BYTES).await).await?;
+            self.window = Some((segment, start, read.as_slice().to_vec()));
+        }
+        let (_, start, bytes) = self.window.as_ref().expect("just read");
+        let from = (position - start) as usize;
+        Ok(bytes.get(from..from + count))
+    }
+
+    /// Puts journaled bytes where they belong.
+    async fn write_again(&mut self, entry: &CommitEntry, payload: &[u8]) -> Result<(), DiskFailure> {
+        if entry.kind != EntryKind::Batch {
+            return Ok(());
+        }
+        let (segment, position) = (entry.segment_base_offset, u64::from(entry.position));
+        let joins = self.run.segment == segment
+            && self.run.position + self.run.bytes.len() as u64 == position
+            && self.run.bytes.len() < RUN_BYTES_MAX;
+        if !joins {
+            self.write_run().await?;
+            self.run = Run { segment, position, bytes: Vec::new() };
+        }
+        self.run.bytes.extend_from_slice(payload);
+        Ok(())
+    }
+
+    /// Writes the run, keeping what stands around it in its first and last block.
+    async fn write_run(&mut self) -> Result<(), DiskFailure> {
+        let Run { segment, position, bytes } = std::mem::take(&mut self.run);
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let path = segment_path(&self.path, segment, SegmentFile::Log);
+        let file = self.env.open(&path, OpenMode::DirectWrite).await?;
+        let (start, end) = (block_floor(position), position + bytes.len() as u64);
+        let mut blocks = block_of(self.env, &file, start).await?;
+        blocks.resize((position - start) as usize, 0);
+        blocks.extend_from_slice(&bytes);
+        let last = block_of(self.env, &file, block_floor(end)).await?;
+        blocks.extend(last.iter().skip((end - block_floor(end)) as usize));
+        for (index, piece) in blocks.chunks(SCAN_BYTES).enumerate() {
+            let slice = padded_slice_of(self.env, piece).await;
+            file.write_at(start + (index * SCAN_BYTES) as u64, vec![slice], WriteSync::Later).await?;
+        }
+        let length = self.segments.entry(segment).or_insert(0);
+        *length = (*length).max(block_ceil(end));
+        self.window = None;
+        self.has_changed = true;
+        Ok(())
+    }
+
+    /// Ends the segment at the cursor and goes on in the one named `base_offset`.
+    async fn roll_to(&mut self, base_offset: Offset) -> Result<(), DiskFailure> {
+        self.write_run().await?;
+        self.growing.note_timestamp();
+        let sealed = std::mem::replace(&mut self.growing, GrowingSegment::new(base_offset));
+        self.cut_segment(&sealed).await?;
+        self.sealed.push(SegmentSummary {
+            base_offset: sealed.base_offset,
+            size_bytes: sealed.size,
+            max_timestamp: Some(sealed.max_timestamp),
+        });
+        self.has_changed = true;
+        Ok(())
+    }
+
+    /// Cuts a segment and its indexes to what they hold, stable.
+    async fn cut_segment(&mut self, segment: &GrowingSegment) -> Result<(), DiskFailure> {
+        let path = segment_path(&self.path, segment.base_offset, SegmentFile::Log);
+        let file = self.env.open(&path, OpenMode::DirectWrite).await?;
+        file.truncate(segment.size).await?;
+        file.sync().await?;
+        self.segments.insert(segment.base_offset, segment.size);
+        self.write_index(segment.base_offset, SegmentFile::OffsetIndex, &segment.offsets).await?;
+        self.write_index(segment.base_offset, SegmentFile::TimeIndex, &segment.times).await
+    }
+
+    async fn write_index<T: IndexEntry>(
+        &self,
+        segment: Offset,
+        kind: SegmentFile,
+        index: &GrowingIndex<T>,
+    ) -> Result<(), DiskFailure> {
+        let file = self.env.open(&segment_path(&self.path, segment, kind), OpenMode::BufferedWrite).await?;
+        let position = u64::from(index.written) * T::BYTES as u64;
+        // What stands behind the checkpoint's count may be torn; it is written anew.
+        file.truncate(position).await?;
+        write_buffered(self.env, &file, position, &index_bytes(segment, &index.pending)).await?;
+        file.sync().await
+    }
+
+    /// Scans what is left, and settles where the log ends.
+    pub async fn finish(mut self) -> Result<RecoveredPartition, DiskFailure> {
+        if self.must_scan && self.damage.is_none() && !self.has_hole {
+            while self.scan_one().await? {}
+        }
+        self.write_run().await?;
+        if self.damage.is_none() && self.end_offset < self.durable_end_offset {
+            let segment = self.growing.base_offset;
+            let length = self.segments.get(&segment).copied().unwrap_or(0);
+            let reason = "no whole batch continues here, and what follows was acknowledged".to_owned();
+            self.damage =
+                Some(self.damage_at(segment, self.growing.size..length.max(self.growing.size), reason));
+        }
+        match self.damage.take() {
+            Some(damage) => Ok(self.refuse(damage)),
+            None => self.settle().await,
+        }
+    }
+
+    /// Leaves a damaged log as it is, and remembers how far it must reach.
+    fn refuse(self, damage: Damage) -> RecoveredPartition {
+        let record = PartitionRecord { durable_end_offset: self.durable_end_offset.0, ..self.base };
+        RecoveredPartition { record, sealed: self.sealed, damage: Some(Arc::new(damage)), repair: None }
+    }
+
+    async fn settle(mut self) -> Result<RecoveredPartition, DiskFailure> {
+        let (active, size) = (self.growing.base_offset, self.growing.size);
+        let length = self.segments.get(&active).copied();
+        let beyond: Vec<Offset> = self
+            .segments
+            .range(active..)
+            .skip_while(|(base, _)| **base == active)
+            .map(|(base, _)| *base)
+            .collect();
+        let mut repair = None;
+        if self.has_changed || length != Some(size) || !beyond.is_empty() {
+            let bytes_cut = length.unwrap_or(0).saturating_sub(size)
+                + beyond.iter().map(|base_offset| self.segments[base_offset]).sum::<u64>();
+            self.remove_segments(&beyond).await?;
+            let growing = self.growing.clone();
+            self.cut_segment(&growing).await?;
+            replace_file(
+                self.env,
+                &leader_epoch_checkpoint(&self.path),
+                self.epochs.to_checkpoint().as_bytes(),
+            )
+            .await?;
+            self.env.sync_directory(&self.path).await?;
+            repair = Some(Repair {
+                directory: self.path.clone(),
+                batches_replayed: self.batches_replayed,
+                batches_scanned: self.batches_scanned,
+                bytes_cut,
+            });
+        }
+        Ok(RecoveredPartition { record: self.record(), sealed: self.sealed, damage: None, repair })
+    }
+
+    /// Removes segments behind the end, the last one first: a crash in between leaves a row without a hole.
+    async fn remove_segments(&mut self, beyond: &[Offset]) -> Result<(), DiskFailure> {
+        for base_offset in beyond.iter().rev() {
+            for kind in [SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::Log] {
+                remove_file_if_present(self.env, &segment_path(&self.path, *base_offset, kind)).await?;
+            }
+            self.segments.remove(base_offset);
+            self.indexes.remove(base_offset);
+            self.env.sync_directory(&self.path).await?;
+        }
+        Ok(())
+    }
+
+    fn record(&self) -> PartitionRecord {
+        let mut record = PartitionRecord {
+            end_offset: self.end_offset.0,
+            durable_end_offset: self.end_offset.0,
+            sealed_digest: sealed_digest(&self.sealed),
+            epochs: plain_epochs(&self.epochs),
+            producers: self.producers.to_snapshot(),
+            ..self.base.clone()
+        };
+        self.growing.fill_record(&mut record);
+        record
+    }
+}
+
+/// One block of a file, shorter where the file ends.
+async fn block_of<E: Environment>(env: &E, file: &E::File, start: u64) -> Result<Vec<u8>, DiskFailure> {
+    let block = file.read_at(start, buffer(env, BLOCK as usize).await).await?;
+    Ok(block.as_slice()[..block.len().min(BLOCK as usize)].to_vec())
+}

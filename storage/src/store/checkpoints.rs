@@ -1,0 +1,281 @@
+//! Flushing and checkpoints: what moves the journal's worth into the segments and frees it.
+//!
+//! ```text
+//!   journal a quarter full, too long ago, asked for, or closing
+//!     ──► note the last stable commit ──► flush dirty logs, one after the other ──► write the checkpoint
+//!     ──► the checkpoint before it becomes the older of two ──► free the journal up to the older one
+//! ```
+//!
+//! Always true: a checkpoint claims of a log only what was stable in its segments before the checkpoint was
+//! written; it names a commit whose batches, and those of all commits before it, are among that. Either of the
+//! two kept checkpoints is enough to recover from.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use futures_util::future::{Either, select};
+use ringlog_core::time::Instant;
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
+
+use crate::config::Durability;
+use crate::disk::{replace_file, write_buffered};
+use crate::format::checkpoint::CheckpointBody;
+use crate::format::index::{IndexEntry, index_bytes};
+use crate::format::names::{SegmentFile, segment_path, shard_checkpoint};
+use crate::log::LogShared;
+use crate::log::segment::GrowingIndex;
+use crate::log::writer::flush;
+use crate::signal::Signal;
+use crate::store::journal::JournalMark;
+use crate::store::{Phase, StoreShared};
+
+/// When to do what.
+#[derive(Default)]
+pub(crate) struct Housekeeping {
+    signal: Signal,
+    /// Checkpoints asked for and finished, counted.
+    wanted: Cell<u64>,
+    done: Cell<u64>,
+    flush_wanted: Cell<bool>,
+    /// Since when something is not in a checkpoint.
+    dirty_since: Cell<Option<Instant>>,
+    relaxed_since: Cell<Option<Instant>>,
+    number: Cell<u64>,
+    /// What the newest checkpoint on disk says of the journal.
+    newest: Cell<JournalMark>,
+}
+
+impl Housekeeping {
+    pub fn notify(&self) {
+        self.signal.notify();
+    }
+
+    /// A batch was appended at `now`.
+    pub fn note_append(&self, now: impl FnOnce() -> Instant, durability: Durability) {
+        let is_relaxed = durability == Durability::Relaxed;
+        if self.dirty_since.get().is_some() && (!is_relaxed || self.relaxed_since.get().is_some()) {
+            return;
+        }
+        let now = now();
+        self.dirty_since.set(self.dirty_since.get().or(Some(now)));
+        if is_relaxed {
+            self.relaxed_since.set(self.relaxed_since.get().or(Some(now)));
+        }
+        self.signal.notify();
+    }
+
+    /// Flushes every relaxed or waiting log soon.
+    pub fn flush_soon(&self) {
+        self.flush_wanted.set(true);
+        self.signal.notify();
+    }
+
+    /// Asks for a checkpoint and waits until one that began later is done.
+    pub async fn checkpoint<E: Environment>(&self, store: &StoreShared<E>) {
+        self.wanted.set(self.wanted.get() + 1);
+        let wanted = self.wanted.get();
+        self.signal.notify();
+        self.signal.when(|| self.done.get() >= wanted || store.is_over()).await;
+    }
+}
+
+/// Writes both checkpoint files anew, so that this start's generation is known twice before its first commit.
+pub(crate) async fn begin<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
+    for _ in 0..2 {
+        write(store, JournalMark::default(), false).await?;
+    }
+    Ok(())
+}
+
+/// Runs until the store is closed or fails.
+pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
+    while !store.is_over() {
+        wait(&store).await;
+        if let Err(failure) = work(&store).await {
+            store.fail(failure);
+        }
+    }
+}
+
+async fn wait<E: Environment>(store: &Rc<StoreShared<E>>) {
+    let keeping = &store.housekeeping;
+    let due = || next_due(store);
+    let before = due();
+    let has_work = || is_due(store) || store.is_over() || due() != before;
+    match before {
+        None => keeping.signal.when(has_work).await,
+        Some(at) => {
+            let asked = std::pin::pin!(keeping.signal.when(has_work));
+            let timer = std::pin::pin!(store.env.sleep_until(at));
+            match select(asked, timer).await {
+                Either::Left(_) | Either::Right(_) => {}
+            }
+        }
+    }
+}
+
+fn next_due<E: Environment>(store: &StoreShared<E>) -> Option<Instant> {
+    let keeping = &store.housekeeping;
+    let checkpoint = keeping.dirty_since.get().map(|since| since + store.config.checkpoint_interval);
+    let flush = keeping.relaxed_since.get().map(|since| since + store.config.relaxed_flush_interval);
+    [checkpoint, flush].into_iter().flatten().min()
+}
+
+/// Whether something is to be done without waiting for a time.
+fn is_due<E: Environment>(store: &StoreShared<E>) -> bool {
+    let keeping = &store.housekeeping;
+    keeping.wanted.get() > keeping.done.get()
+        || keeping.flush_wanted.get()
+        || store.journal.wants_checkpoint(&store.config)
+        || (store.phase() == Phase::Closing && store.journal.is_idle())
+}
+
+async fn work<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
+    let keeping = &store.housekeeping;
+    if store.is_over() {
+        return Ok(());
+    }
+    if store.phase() == Phase::Closing && store.journal.is_idle() {
+        return close(store).await;
+    }
+    let now = store.env.now();
+    let is_past = |since: Option<Instant>, after| since.is_some_and(|since| since + after <= now);
+    let checkpoint_due = keeping.wanted.get() > keeping.done.get()
+        || store.journal.wants_checkpoint(&store.config)
+        || is_past(keeping.dirty_since.get(), store.config.checkpoint_interval);
+    if checkpoint_due {
+        return checkpoint(store).await;
+    }
+    let relaxed_due = is_past(keeping.relaxed_since.get(), store.config.relaxed_flush_interval);
+    if relaxed_due || keeping.flush_wanted.replace(false) {
+        keeping.relaxed_since.set(None);
+        for log in store.all_logs() {
+            let waits = log.state.borrow().pending.iter().any(|pending| pending.waits_for_file);
+            if waits {
+                flush(store, &log).await;
+            }
+        }
+    }
+    Ok(())
+}
+
+async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
+    let keeping = &store.housekeeping;
+    let answers = keeping.wanted.get();
+    keeping.dirty_since.set(None);
+    keeping.relaxed_since.set(None);
+    store.journal.checkpoint_begins();
+    // Every batch of this commit and those before was appended before now, so the flushes below cover it.
+    let mark = store.journal.committed();
+    flush_dirty(store).await;
+    if store.failure().is_some() {
+        return Ok(());
+    }
+    write(store, mark, false).await?;
+    keeping.done.set(answers);
+    keeping.signal.notify();
+    Ok(())
+}
+
+async fn flush_dirty<E: Environment>(store: &Rc<StoreShared<E>>) {
+    for log in store.all_logs() {
+        let is_dirty = log.state.borrow().is_dirty();
+        if is_dirty {
+            flush(store, &log).await;
+        }
+        if store.failure().is_some() {
+            return;
+        }
+    }
+}
+
+/// Replaces the older of the two checkpoint files, then frees the journal up to the other one.
+async fn write<E: Environment>(
+    store: &Rc<StoreShared<E>>,
+    mark: JournalMark,
+    is_clean: bool,
+) -> Result<(), DiskFailure> {
+    let keeping = &store.housekeeping;
+    let number = keeping.number.get() + 1;
+    let logs = store.all_logs();
+    let records = logs.iter().filter_map(|log| {
+        let state = log.state.borrow();
+        (state.damage.is_none() && !state.is_closed).then(|| state.checkpointed.clone())
+    });
+    let body = CheckpointBody {
+        start: store.start,
+        number,
+        shard_count: store.env.shard_count(),
+        is_clean,
+        generation: store.journal.generation(),
+        sequence: mark.sequence,
+        checksum: mark.checksum,
+        partitions: records.collect(),
+    };
+    let path = shard_checkpoint(&store.data_dir, store.env.shard().0, number);
+    // A crash here, or while the file is replaced: the other file, which is newer than what is replaced, stays
+    // valid, and the journal still holds everything since.
+    replace_file(&store.env, &path, &body.to_bytes()).await?;
+    keeping.number.set(number);
+    let older = keeping.newest.replace(mark);
+    store.journal.free_up_to(older.sequence);
+    Ok(())
+}
+
+/// The last thing a store does: afterwards the segments alone hold everything, at their exact lengths.
+async fn close<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
+    flush_dirty(store).await;
+    if store.failure().is_some() {
+        return Ok(());
+    }
+    for log in store.all_logs() {
+        log.changed.when(|| !log.state.borrow().writer.is_running).await;
+        finish(store, &log).await?;
+    }
+    // A crash here: not clean, so the next start scans; it finds the same ends.
+    write(store, store.journal.committed(), true).await?;
+    store.set_closed();
+    Ok(())
+}
+
+/// Cuts a log's active segment to its length and completes its indexes.
+async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) -> Result<(), DiskFailure> {
+    let (segment, size, offsets, times) = {
+        let mut state = log.state.borrow_mut();
+        if state.damage.is_some() || state.is_closed || state.active().allocated == state.active().size() {
+            return Ok(());
+        }
+        assert!(state.open.len() == 1 && state.pending.is_empty(), "a closing log was flushed");
+        let active = state.active_mut();
+        active.growing.note_timestamp();
+        (active.base_offset(), active.size(), active.growing.offsets.clone(), active.growing.times.clone())
+    };
+    let path = segment_path(&log.directory, segment, SegmentFile::Log);
+    let file = store.files.open(&store.env, &path, OpenMode::DirectWrite).await?;
+    file.truncate(size).await?;
+    file.sync().await?;
+    write_index(store, log, segment, SegmentFile::OffsetIndex, &offsets).await?;
+    write_index(store, log, segment, SegmentFile::TimeIndex, &times).await?;
+    store.env.sync_directory(&log.directory).await?;
+    let mut state = log.state.borrow_mut();
+    let active = state.active_mut();
+    active.allocated = size;
+    state.checkpointed = state.record();
+    Ok(())
+}
+
+async fn write_index<E: Environment, T: IndexEntry>(
+    store: &StoreShared<E>,
+    log: &LogShared,
+    segment: ringlog_core::ids::Offset,
+    kind: SegmentFile,
+    index: &GrowingIndex<T>,
+) -> Result<(), DiskFailure> {
+    let path = segment_path(&log.directory, segment, kind);
+    // Created even if it stays empty: Kafka's tools expect both.
+    let file = store.files.open(&store.env, &path, OpenMode::BufferedWrite).await?;
+    let position = u64::from(index.written) * T::BYTES as u64;
+    write_buffered(&store.env, &file, position, &index_bytes(segment, &index.pending)).await?;
+    file.truncate(position + (index.pending.len() * T::BYTES) as u64).await?;
+    file.sync().await
+}

@@ -1,0 +1,150 @@
+//! Making and deleting a partition's directory.
+//!
+//! ```text
+//!   create:  directory ──► partition.metadata, first segment ──► sync it ──► sync the data directory
+//!   delete:  no more batches ──► writer at rest ──► rename to ...-delete ──► sync ──► remove in the background
+//! ```
+//!
+//! Always true: a log that `create` returned has a directory that survives a crash; a log that `delete` returned
+//! for does not come back. Whatever is found under a wanted name and is not ours is moved aside, never removed.
+
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_core::ids::Offset;
+use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode, TaskClass};
+
+use crate::config::LogConfig;
+use crate::disk::{read_file, replace_file};
+use crate::failure::{Damage, StoreFailure};
+use crate::format::checkpoint::PartitionRecord;
+use crate::format::names::{
+    SegmentFile, deleted_directory, partition_directory, partition_metadata, segment_path, stray_directory,
+};
+use crate::format::partition_metadata as metadata_text;
+use crate::log::state::LogState;
+use crate::log::{LogIdentity, LogShared, SegmentSummary};
+use crate::signal::Signal;
+use crate::store::StoreShared;
+
+/// Opens or makes a log.
+pub(super) async fn create<E: Environment>(
+    store: &Rc<StoreShared<E>>,
+    identity: LogIdentity,
+    config: LogConfig,
+) -> Result<Rc<LogShared>, StoreFailure> {
+    store.check()?;
+    if store.is_closing() {
+        return Err(StoreFailure::Closed);
+    }
+    let existing = store.logs.borrow().get(&identity.id).cloned();
+    if let Some(log) = existing {
+        log.state.borrow_mut().config = config;
+        return Ok(log);
+    }
+    let directory = partition_directory(&store.data_dir, &identity.topic, identity.id.partition);
+    let recovered = store.recovered.partition(identity.id);
+    let (record, sealed, damage) = match recovered {
+        Some(found) => (found.record.clone(), found.sealed.clone(), found.damage.clone()),
+        None => {
+            make_directory(store, &identity, &directory).await?;
+            (empty_record(&identity), Vec::new(), None)
+        }
+    };
+    Ok(insert(store, identity, directory, record, sealed, damage, config))
+}
+
+fn insert<E: Environment>(
+    store: &StoreShared<E>,
+    identity: LogIdentity,
+    directory: std::path::PathBuf,
+    record: PartitionRecord,
+    sealed: Vec<SegmentSummary>,
+    damage: Option<Arc<Damage>>,
+    config: LogConfig,
+) -> Rc<LogShared> {
+    let mut state = LogState::new(record, sealed, config, store.config.producers_max);
+    state.damage = damage;
+    let id = identity.id;
+    let log = LogShared { identity, directory, state: state.into(), changed: Signal::default() };
+    // Another task may have made it while this one waited for the disk.
+    store.logs.borrow_mut().entry(id).or_insert_with(|| Rc::new(log)).clone()
+}
+
+/// What is known of a log without a record.
+pub(crate) fn empty_record(identity: &LogIdentity) -> PartitionRecord {
+    PartitionRecord {
+        topic_id: identity.id.topic.0,
+        topic: identity.topic.to_string(),
+        partition: identity.id.partition.0,
+        max_timestamp: -1,
+        ..PartitionRecord::default()
+    }
+}
+
+async fn make_directory<E: Environment>(
+    store: &StoreShared<E>,
+    identity: &LogIdentity,
+    directory: &Path,
+) -> Result<(), DiskFailure> {
+    let env = &store.env;
+    let metadata = partition_metadata(directory);
+    let found = read_file(env, &metadata, 4096).await?;
+    let is_ours = found.as_deref().and_then(metadata_text::parse) == Some(identity.id.topic);
+    if !is_ours && is_occupied(env, directory).await? {
+        let aside = stray_directory(directory, env.random());
+        tracing::warn!(directory = %directory.display(), aside = %aside.display(),
+            "a directory of another topic stood where a new one belongs; it was moved aside");
+        env.rename(directory, &aside).await?;
+    }
+    env.create_directory(directory).await?;
+    // A crash here leaves an empty directory, or one that says whose it is: the next attempt goes on.
+    replace_file(env, &metadata, metadata_text::to_text(identity.id.topic).as_bytes()).await?;
+    env.open(&segment_path(directory, Offset::ZERO, SegmentFile::Log), OpenMode::DirectWrite).await?;
+    env.sync_directory(directory).await?;
+    env.sync_directory(&store.data_dir).await
+}
+
+/// Whether something lies in a directory.
+async fn is_occupied<E: Environment>(env: &E, directory: &Path) -> Result<bool, DiskFailure> {
+    match env.list_directory(directory).await {
+        Ok(entries) => Ok(!entries.is_empty()),
+        Err(failure) if failure.is_not_found() => Ok(false),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Deletes a log.
+pub(super) async fn delete<E: Environment>(
+    store: &Rc<StoreShared<E>>,
+    log: &Rc<LogShared>,
+) -> Result<(), StoreFailure> {
+    if std::mem::replace(&mut log.state.borrow_mut().is_closed, true) {
+        return Ok(());
+    }
+    log.changed.notify();
+    log.changed.when(|| !log.state.borrow().writer.is_running).await;
+    store.forget(log);
+    store.check()?;
+    let env = &store.env;
+    let aside = deleted_directory(&log.directory, env.random());
+    env.rename(&log.directory, &aside).await?;
+    // A crash before the sync may bring the log back; its topic is deleted, so nobody opens it.
+    env.sync_directory(&store.data_dir).await?;
+    let store = store.clone();
+    store.clone().env.spawn(TaskClass::Storage, async move {
+        if let Err(failure) = remove_directory(&store.env, &aside).await {
+            tracing::warn!(%failure, "a deleted log's files remain; the next start removes them");
+        }
+    });
+    Ok(())
+}
+
+/// Removes a directory of files.
+pub(crate) async fn remove_directory<E: Environment>(env: &E, directory: &Path) -> Result<(), DiskFailure> {
+    for entry in env.list_directory(directory).await? {
+        env.remove_file(&directory.join(&entry.name)).await?;
+    }
+    env.remove_directory(directory).await
+}

@@ -1,0 +1,434 @@
+//! All logs of one shard, with the journal and the checkpoints they share.
+//!
+//! ```text
+//!   LogStore ─┬─ logs, by topic id and partition
+//!             ├─ journal: one commit loop          (task, class Network)
+//!             ├─ housekeeping: flushes, checkpoints (task, class Storage)
+//!             └─ open files, loaded indexes, read-ahead: bounded, given up oldest first
+//! ```
+//!
+//! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs), `files`,
+//! `read_ahead`.
+//!
+//! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
+//! tried again; reading goes on. No borrow of a log's state lives across an await.
+
+mod checkpoints;
+pub(crate) mod directories;
+mod files;
+mod journal;
+pub(crate) mod read_ahead;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_core::ids::{Offset, TopicPartition};
+use ringlog_runtime::environment::{DiskFailure, Environment, TaskClass};
+
+use crate::config::StoreConfig;
+use crate::failure::StoreFailure;
+use crate::log::state::Appended;
+use crate::log::{LogShared, PartitionLog, writer};
+use crate::recovery::Recovered;
+use crate::signal::Signal;
+use checkpoints::Housekeeping;
+use files::{FileCache, IndexCache};
+use journal::Journal;
+use read_ahead::ReadAhead;
+
+/// A log's promise moved on.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DurableAdvance {
+    /// Whose.
+    pub partition: TopicPartition,
+    /// Everything below may be acknowledged.
+    pub durable_end_offset: Offset,
+}
+
+/// Whether a store takes batches.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Phase {
+    Open,
+    Closing,
+    Closed,
+}
+
+pub(crate) struct StoreShared<E: Environment> {
+    pub env: E,
+    pub data_dir: PathBuf,
+    pub config: StoreConfig,
+    /// Which start of the broker this is.
+    pub start: u64,
+    recovered: Arc<Recovered>,
+    logs: RefCell<BTreeMap<TopicPartition, Rc<LogShared>>>,
+    failure: RefCell<Option<Rc<DiskFailure>>>,
+    phase: Cell<Phase>,
+    advances: RefCell<Vec<Rc<LogShared>>>,
+    advanced: Signal,
+    /// There may be room for another batch.
+    pub room: Signal,
+    undurable_bytes: Cell<usize>,
+    cache_bytes: Cell<usize>,
+    /// Logs with chunks in memory, in the order the chunks were taken.
+    cache_order: RefCell<VecDeque<Rc<LogShared>>>,
+    pub files: FileCache<E>,
+    pub indexes: IndexCache,
+    pub read_ahead: ReadAhead,
+    pub(crate) journal: Journal<E>,
+    pub(crate) housekeeping: Housekeeping,
+}
+
+/// All logs of one shard. Clones are handles to the same store.
+pub struct LogStore<E: Environment> {
+    shared: Rc<StoreShared<E>>,
+}
+
+impl<E: Environment> Clone for LogStore<E> {
+    fn clone(&self) -> LogStore<E> {
+        LogStore { shared: self.shared.clone() }
+    }
+}
+
+impl<E: Environment> LogStore<E> {
+    /// Opens this shard's store in a data directory that was [recovered](crate::recover).
+    ///
+    /// # Errors
+    /// The disk refuses.
+    ///
+    /// # Panics
+    /// If the sizes in `config` contradict each other.
+    pub async fn open(
+        env: E,
+        data_dir: &Path,
+        config: StoreConfig,
+        recovered: Arc<Recovered>,
+    ) -> Result<LogStore<E>, StoreFailure> {
+        config.expect_consistent();
+        let journal = Journal::open(&env, data_dir, &config).await?;
+        let shared = Rc::new(StoreShared {
+            data_dir: data_dir.to_owned(),
+            start: recovered.start(),
+            recovered,
+            logs: RefCell::default(),
+            failure: RefCell::default(),
+            phase: Cell::new(Phase::Open),
+            advances: RefCell::default(),
+            advanced: Signal::default(),
+            room: Signal::default(),
+            undurable_bytes: Cell::new(0),
+            cache_bytes: Cell::new(0),
+            cache_order: RefCell::default(),
+            files: FileCache::new(config.open_files_max),
+            indexes: IndexCache::new(config.index_cache_bytes_max),
+            read_ahead: ReadAhead::new(config.read_ahead_windows_max),
+            journal,
+            housekeeping: Housekeeping::default(),
+            env,
+            config,
+        });
+        // No commit of this generation before the generation is on disk, twice.
+        checkpoints::begin(&shared).await?;
+        shared.env.spawn(TaskClass::Network, journal::run(shared.clone()));
+        shared.env.spawn(TaskClass::Storage, checkpoints::run(shared.clone()));
+        Ok(LogStore { shared })
+    }
+
+    /// Opens the log of a partition, making its directory if there is none. Opening touches no file of a log
+    /// that exists: what it holds is known from recovery.
+    ///
+    /// # Errors
+    /// The disk refuses, or the store has failed or is closing.
+    pub async fn create_log(
+        &self,
+        identity: crate::log::LogIdentity,
+        config: crate::config::LogConfig,
+    ) -> Result<PartitionLog<E>, StoreFailure> {
+        let log = directories::create(&self.shared, identity, config).await?;
+        Ok(PartitionLog { store: self.shared.clone(), log })
+    }
+
+    /// Deletes a log: it is gone when this returns, its files soon after.
+    ///
+    /// # Errors
+    /// The disk refuses; the log takes no batches any more all the same.
+    pub async fn delete_log(&self, log: &PartitionLog<E>) -> Result<(), StoreFailure> {
+        directories::delete(&self.shared, &log.log).await
+    }
+
+    /// Waits until promises of logs moved on. Returns nothing as soon as the store failed; see
+    /// [`LogStore::failure`]. For one task.
+    pub async fn next_durable(&self) -> Vec<DurableAdvance> {
+        let store = &self.shared;
+        store
+            .advanced
+            .until(|| {
+                if store.failure().is_some() {
+                    return Some(Vec::new());
+                }
+                let logs = std::mem::take(&mut *store.advances.borrow_mut());
+                (!logs.is_empty()).then(|| logs.iter().map(|log| take_advance(log)).collect())
+            })
+            .await
+    }
+
+    /// Brings everything appended so far into the segments, stable, and says so in a checkpoint.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn checkpoint(&self) -> Result<(), StoreFailure> {
+        self.shared.housekeeping.checkpoint(&self.shared).await;
+        self.shared.check()
+    }
+
+    /// Closes: takes no more batches, makes everything stable, cuts segments to their exact lengths and leaves a
+    /// mark that lets the next start trust them.
+    ///
+    /// # Errors
+    /// The store failed; the next start recovers.
+    pub async fn close(&self) -> Result<(), StoreFailure> {
+        let store = &self.shared;
+        if store.phase.get() == Phase::Open {
+            store.phase.set(Phase::Closing);
+        }
+        store.room.notify();
+        store.journal.notify();
+        store.housekeeping.notify();
+        store.advanced.when(|| store.is_over()).await;
+        match store.failure() {
+            Some(failure) => Err(StoreFailure::Fenced(failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// Why the store takes nothing any more.
+    pub fn failure(&self) -> Option<Rc<DiskFailure>> {
+        self.shared.failure()
+    }
+}
+
+fn take_advance(log: &LogShared) -> DurableAdvance {
+    let mut state = log.state.borrow_mut();
+    state.is_announced = false;
+    state.reported_end_offset = state.promised_end_offset();
+    DurableAdvance { partition: state.partition, durable_end_offset: state.reported_end_offset }
+}
+
+impl<E: Environment> StoreShared<E> {
+    pub fn failure(&self) -> Option<Rc<DiskFailure>> {
+        self.failure.borrow().clone()
+    }
+
+    pub fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    pub fn is_closing(&self) -> bool {
+        self.phase.get() != Phase::Open
+    }
+
+    /// Closed or failed: every task of the store ends.
+    pub fn is_over(&self) -> bool {
+        self.phase.get() == Phase::Closed || self.failure.borrow().is_some()
+    }
+
+    fn check(&self) -> Result<(), StoreFailure> {
+        match self.failure() {
+            Some(failure) => Err(StoreFailure::Fenced(failure)),
+            None if self.phase() == Phase::Closed => Err(StoreFailure::Closed),
+            None => Ok(()),
+        }
+    }
+
+    /// Fences the store: the first failure is kept, everyone who waits is woken to see it.
+    pub fn fail(&self, failure: DiskFailure) {
+        tracing::error!(%failure, shard = self.env.shard().0, "the data directory failed; nothing is written any more");
+        self.failure.borrow_mut().get_or_insert_with(|| Rc::new(failure));
+        self.wake_everyone();
+    }
+
+    fn set_closed(&self) {
+        self.phase.set(Phase::Closed);
+        self.files.clear();
+        self.wake_everyone();
+    }
+
+    fn wake_everyone(&self) {
+        self.advanced.notify();
+        self.room.notify();
+        self.journal.notify();
+        self.housekeeping.notify();
+        for log in self.all_logs() {
+            log.changed.notify();
+        }
+    }
+
+    pub fn all_logs(&self) -> Vec<Rc<LogShared>> {
+        self.logs.borrow().values().cloned().collect()
+    }
+
+    pub fn flush_soon(&self) {
+        self.housekeeping.flush_soon();
+    }
+
+    /// How many bytes of whole blocks make a write behind worth while.
+    pub fn write_behind_bytes(&self) -> u64 {
+        // Close to the bound of memory, anything is: only written bytes can be given up.
+        if self.cache_bytes.get() * 4 > self.config.tail_cache_bytes_max * 3 {
+            return crate::disk::BLOCK;
+        }
+        self.config.write_behind_bytes
+    }
+
+    /// The largest single write to a segment.
+    pub fn write_bytes_max(&self) -> u64 {
+        (self.config.commit_bytes_max as u64).max(1 << 20)
+    }
+
+    /// Whether another batch may come: neither the disk nor memory is too far behind.
+    pub fn has_room(&self) -> bool {
+        self.undurable_bytes.get() < self.config.undurable_bytes_max
+            && self.cache_bytes.get() < self.config.tail_cache_bytes_max
+    }
+
+    /// Starts whatever will make room.
+    pub fn make_room(self: &Rc<Self>) {
+        self.evict();
+        if !self.has_room() {
+            self.flush_soon();
+            let oldest = self.cache_order.borrow().front().cloned();
+            if let Some(log) = oldest {
+                // The oldest memory may be a partial block, which only a flush brings into its file.
+                log.state.borrow_mut().writer.flushes_wanted += 1;
+                writer::kick(self, &log);
+            }
+        }
+    }
+
+    /// A batch is in memory: put it on its way.
+    pub fn appended(self: &Rc<Self>, log: &Rc<LogShared>, appended: &Appended) {
+        self.undurable_bytes.set(self.undurable_bytes.get() + appended.size);
+        if appended.memory_taken > 0 {
+            self.cache_bytes.set(self.cache_bytes.get() + appended.memory_taken);
+            self.cache_order.borrow_mut().push_back(log.clone());
+        }
+        self.hand_over_if_large(log);
+        let (is_first_queued, durability, writes_behind) = {
+            let mut state = log.state.borrow_mut();
+            let is_first =
+                !state.queued.is_empty() && !std::mem::replace(&mut state.is_in_journal_queue, true);
+            let unwritten = state.write_behind_limit().saturating_sub(state.active().written);
+            (
+                is_first,
+                state.config.durability,
+                unwritten >= self.write_behind_bytes() || state.open.len() > 1,
+            )
+        };
+        if is_first_queued {
+            self.journal.enqueue(log);
+        }
+        if writes_behind {
+            writer::kick(self, log);
+        }
+        self.housekeeping.note_append(|| self.env.now(), durability);
+        self.announce(log);
+        if self.cache_bytes.get() > self.config.tail_cache_bytes_max {
+            self.evict();
+        }
+    }
+
+    /// Sends a log to write its queued batches to its segment itself, if they are many.
+    pub fn hand_over_if_large(self: &Rc<Self>, log: &Rc<LogShared>) {
+        {
+            let mut state = log.state.borrow_mut();
+            if state.queued_bytes < self.config.direct_bytes_min {
+                return;
+            }
+            state.hand_over_to_writer();
+        }
+        writer::kick(self, log);
+    }
+
+    /// The journal or the log's writer got on: move the stable end, tell, give up memory.
+    pub fn progressed(self: &Rc<Self>, log: &Rc<LogShared>) {
+        let (released, note_wanted, writes_behind) = {
+            let mut state = log.state.borrow_mut();
+            let was_wanted = state.note_wanted;
+            let released = state.release() as usize;
+            let unwritten = state.write_behind_limit().saturating_sub(state.active().written);
+            (released, was_wanted, unwritten >= self.write_behind_bytes())
+        };
+        self.undurable_bytes.set(self.undurable_bytes.get() - released);
+        if note_wanted {
+            self.note_durable_end(log);
+        }
+        self.announce(log);
+        if writes_behind {
+            writer::kick(self, log);
+        }
+        if self.cache_bytes.get() > self.config.tail_cache_bytes_max / 2 {
+            self.evict();
+        }
+        log.changed.notify();
+        self.room.notify();
+    }
+
+    fn note_durable_end(&self, log: &Rc<LogShared>) {
+        if !std::mem::replace(&mut log.state.borrow_mut().is_note_queued, true) {
+            self.journal.note_durable_end(log);
+        }
+    }
+
+    fn announce(&self, log: &Rc<LogShared>) {
+        {
+            let mut state = log.state.borrow_mut();
+            if state.promised_end_offset() <= state.reported_end_offset || state.is_announced {
+                return;
+            }
+            state.is_announced = true;
+        }
+        self.advances.borrow_mut().push(log.clone());
+        self.advanced.notify();
+    }
+
+    /// Gives up the oldest memory that is in files already, until half of the bound is in use. Memory that
+    /// cannot go yet is passed over, a few times.
+    pub fn evict(&self) {
+        let target = self.config.tail_cache_bytes_max / 2;
+        let mut order = self.cache_order.borrow_mut();
+        let mut kept: Vec<Rc<LogShared>> = Vec::new();
+        while self.cache_bytes.get() > target && kept.len() < 64 {
+            let Some(log) = order.pop_front() else { break };
+            let given_back = log.state.borrow_mut().evict_oldest_chunk();
+            match given_back {
+                Some(bytes) => self.cache_bytes.set(self.cache_bytes.get() - bytes),
+                None if log.state.borrow().tail.oldest_segment().is_some() => kept.push(log),
+                None => {}
+            }
+        }
+        kept.into_iter().rev().for_each(|log| order.push_front(log));
+    }
+
+    /// A deleted log gives everything back.
+    fn forget(&self, log: &Rc<LogShared>) {
+        let memory = {
+            let mut state = log.state.borrow_mut();
+            let undurable: u64 =
+                state.pending.iter().map(|pending| pending.end_position - pending.position).sum();
+            self.undurable_bytes.set(self.undurable_bytes.get() - undurable as usize);
+            state.pending.clear();
+            state.queued.clear();
+            state.queued_bytes = 0;
+            state.tail.clear()
+        };
+        self.cache_bytes.set(self.cache_bytes.get() - memory);
+        self.cache_order.borrow_mut().retain(|other| !Rc::ptr_eq(other, log));
+        self.logs.borrow_mut().remove(&log.identity.id);
+        self.files.forget(&log.directory);
+        self.indexes.forget(&log.directory);
+        self.read_ahead.forget(log.identity.id);
+        self.room.notify();
+    }
+}

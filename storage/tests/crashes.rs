@@ -1,0 +1,92 @@
+//! What was promised survives: crashes at random and at every single change of the disk, in every outcome the
+//! seeds can make.
+
+mod support;
+
+use ringlog_runtime::memory::{MemoryWorld, Options, Random};
+use support::{Setup, set_sleep_env};
+
+#[test]
+fn what_is_appended_reads_back_before_and_after_a_clean_close() {
+    for seed in 0..20 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(3, 2);
+        let mut random = Random::from_seed(seed);
+        for _ in 0..3 {
+            set_sleep_env(world.environment(0, 2));
+            world.run_until(async {
+                let session = setup.open(&world).await;
+                setup.work(&session, &mut random, 60).await;
+                for store in &session.stores {
+                    store.close().await.unwrap();
+                }
+            });
+            world.kill();
+        }
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            assert!(session.recovered.is_clean(), "seed {seed}");
+            assert_eq!(
+                session.recovered.repairs().count(),
+                0,
+                "seed {seed}: nothing to repair after a clean close"
+            );
+        });
+    }
+}
+
+#[test]
+fn promised_batches_survive_crashes_at_random_moments() {
+    for seed in 0..150 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let mut setup = Setup::tiny(3, 1);
+        let mut random = Random::from_seed(seed);
+        for round in 0..6 {
+            setup.shard_count = 1 + (random.below(3) as u16);
+            set_sleep_env(world.environment(0, setup.shard_count));
+            world.set_crash_after(random.between(1..=120));
+            let _ = world.run_until_or_crash(async {
+                let session = setup.open(&world).await;
+                setup.work(&session, &mut random, 60).await;
+            });
+            if round % 2 == 0 { world.crash() } else { world.kill() }
+        }
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+}
+
+#[test]
+fn a_small_workload_survives_a_crash_at_every_change_of_the_disk() {
+    let run = |seed: u64, crash_at: Option<u64>| -> u64 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(2, 1);
+        let mut random = Random::from_seed(7);
+        set_sleep_env(world.environment(0, 1));
+        if let Some(crash_at) = crash_at {
+            world.set_crash_after(crash_at);
+        }
+        let _ = world.run_until_or_crash(async {
+            let session = setup.open(&world).await;
+            setup.work(&session, &mut random, 25).await;
+            setup.wait_until_all_promised(&session).await;
+            session.stores[0].checkpoint().await.unwrap();
+            setup.work(&session, &mut random, 10).await;
+        });
+        let mutations = world.disk().mutations();
+        world.crash();
+        set_sleep_env(world.environment(0, 1));
+        // Recovering, losing power again within it, and recovering again comes to the same.
+        world.set_crash_after(1 + seed % 12);
+        let _ = world.run_until_or_crash(async { drop(setup.open(&world).await) });
+        world.crash();
+        world.run_until(async { drop(setup.open(&world).await) });
+        mutations
+    };
+    let mutations = run(1, None);
+    assert!(mutations > 60, "the workload changes the disk {mutations} times");
+    for crash_at in 1..=mutations {
+        for seed in 0..6 {
+            run(seed, Some(crash_at));
+        }
+    }
+}

@@ -1,0 +1,301 @@
+//! A store in a memory world beside a model of it: a row of batches per partition, and how far each was
+//! promised.
+#![allow(dead_code, reason = "each test uses a part of it")]
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_core::ids::{
+    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SequenceNumber, TopicId, TopicPartition,
+};
+use ringlog_core::record_batch::{BatchBuilder, validate_stored};
+use ringlog_core::time::Timestamp;
+use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::memory::{MemoryEnvironment, MemoryWorld, Random};
+use ringlog_storage::{
+    AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, Recovered, StoreConfig, recover,
+};
+
+pub const DATA_DIR: &str = "/data";
+
+/// One batch of the model.
+#[derive(Clone, Debug)]
+pub struct ModelBatch {
+    pub base: i64,
+    pub next: i64,
+    pub bytes: Vec<u8>,
+}
+
+/// One log as it should be.
+#[derive(Clone, Default, Debug)]
+pub struct ModelLog {
+    pub batches: Vec<ModelBatch>,
+    pub promised: i64,
+}
+
+impl ModelLog {
+    pub fn end(&self) -> i64 {
+        self.batches.last().map_or(0, |batch| batch.next)
+    }
+
+    /// The bytes of the batches from the one that holds `from` on.
+    pub fn bytes_from(&self, from: i64) -> Vec<u8> {
+        self.batches.iter().filter(|batch| batch.next > from).flat_map(|batch| batch.bytes.clone()).collect()
+    }
+}
+
+pub type Model = Rc<RefCell<BTreeMap<i32, ModelLog>>>;
+
+/// The process under test while it runs.
+pub struct Session {
+    pub stores: Vec<LogStore<MemoryEnvironment>>,
+    pub logs: BTreeMap<i32, PartitionLog<MemoryEnvironment>>,
+    pub recovered: Arc<Recovered>,
+}
+
+/// What stays the same from start to start.
+#[derive(Clone)]
+pub struct Setup {
+    pub partitions: i32,
+    pub shard_count: u16,
+    pub config: StoreConfig,
+    pub log_config: LogConfig,
+    pub model: Model,
+}
+
+impl Setup {
+    pub fn tiny(partitions: i32, shard_count: u16) -> Setup {
+        let log_config =
+            LogConfig { segment_bytes: 20 << 10, index_interval_bytes: 512, ..LogConfig::default() };
+        Setup { partitions, shard_count, config: StoreConfig::tiny(), log_config, model: Model::default() }
+    }
+
+    /// Recovers and opens; compares every log with the model, and lets the model forget what was promised to
+    /// nobody and is gone.
+    pub fn open(&self, world: &MemoryWorld) -> impl Future<Output = Session> + use<> {
+        let envs: Vec<_> =
+            (0..self.shard_count).map(|shard| world.environment(shard, self.shard_count)).collect();
+        let (setup, seed) = (self.clone(), world.seed());
+        async move {
+            let data_dir = Path::new(DATA_DIR);
+            let recovered = recover(&envs[0], data_dir, &setup.config).await;
+            let recovered = Arc::new(recovered.unwrap_or_else(|failure| panic!("seed {seed}: {failure}")));
+            let mut session = Session { stores: vec![], logs: BTreeMap::new(), recovered: recovered.clone() };
+            for env in &envs {
+                let store =
+                    LogStore::open(env.clone(), data_dir, setup.config.clone(), recovered.clone()).await;
+                let store = store.expect("opens");
+                env.spawn(TaskClass::Network, follow(store.clone(), setup.model.clone()));
+                session.stores.push(store);
+            }
+            for partition in 0..setup.partitions {
+                let store = &session.stores[id(partition).owner(setup.shard_count).0 as usize];
+                let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
+                let log = store.create_log(identity, setup.log_config.clone()).await.expect("opens");
+                setup.compare(seed, partition, &log).await;
+                session.logs.insert(partition, log);
+            }
+            session
+        }
+    }
+
+    async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<MemoryEnvironment>) {
+        let end = log.log_end_offset().0;
+        let expected = {
+            let mut model = self.model.borrow_mut();
+            let model = model.entry(partition).or_default();
+            assert!(
+                end >= model.promised,
+                "seed {seed}: partition {partition} ends at {end}, promised were {}",
+                model.promised
+            );
+            model.batches.retain(|batch| batch.base < end);
+            assert_eq!(
+                model.end(),
+                end,
+                "seed {seed}: partition {partition} ends within no batch of the model"
+            );
+            model.promised = end;
+            model.bytes_from(0)
+        };
+        assert_eq!(log.durable_end_offset().0, end);
+        let found = read_all(log, 0, end).await;
+        assert!(found == expected, "seed {seed}: partition {partition} has other bytes than were appended");
+    }
+}
+
+async fn follow(store: LogStore<MemoryEnvironment>, model: Model) {
+    loop {
+        let advances = store.next_durable().await;
+        if store.failure().is_some() {
+            return;
+        }
+        for advance in advances {
+            let mut model = model.borrow_mut();
+            let log = model.get_mut(&advance.partition.partition.0).expect("a partition of the model");
+            assert!(advance.durable_end_offset.0 <= log.end(), "promised more than was appended");
+            assert!(advance.durable_end_offset.0 >= log.promised, "promises grow");
+            log.promised = advance.durable_end_offset.0;
+        }
+    }
+}
+
+pub fn id(partition: i32) -> TopicPartition {
+    TopicPartition { topic: TopicId::from_random(5, 6), partition: PartitionIndex(partition) }
+}
+
+/// A batch whose content only this base offset and salt have.
+pub fn batch(base: i64, records: i64, value_bytes: usize, salt: u64) -> Vec<u8> {
+    let mut builder = BatchBuilder::new()
+        .at(Offset(base))
+        .leader_epoch(LeaderEpoch((base / 40) as i32))
+        .producer(ProducerId(salt as i64 % 3), ProducerEpoch(0), SequenceNumber((base % 1_000_000) as i32));
+    for record in 0..records {
+        let mut value = vec![(base + record) as u8; value_bytes];
+        value.extend_from_slice(&salt.to_be_bytes());
+        builder = builder.record_with(
+            Timestamp(1_000 + base + record),
+            Some(&base.to_be_bytes()),
+            Some(&value),
+            &[],
+        );
+    }
+    builder.build()
+}
+
+impl Setup {
+    /// Appends a batch to log and model.
+    pub async fn append(
+        &self,
+        session: &Session,
+        partition: i32,
+        records: i64,
+        value_bytes: usize,
+        salt: u64,
+    ) -> bool {
+        let log = &session.logs[&partition];
+        if log.ready().await.is_err() {
+            return false;
+        }
+        let base = log.log_end_offset().0;
+        let bytes = batch(base, records, value_bytes, salt);
+        let assigned = validate_stored(&bytes).expect("a good batch").keep_offsets();
+        // The model knows first: an acknowledgement may come at any time after.
+        let model_batch = ModelBatch { base, next: base + records, bytes: bytes.clone() };
+        self.model.borrow_mut().entry(partition).or_default().batches.push(model_batch);
+        if let Err(error) = log.append(&assigned) {
+            self.model.borrow_mut().get_mut(&partition).expect("just there").batches.pop();
+            assert!(matches!(error, ringlog_storage::AppendError::NoRoom), "{error}");
+            return false;
+        }
+        true
+    }
+
+    /// A few steps chosen by `random`.
+    pub async fn work(&self, session: &Session, random: &mut Random, steps: usize) {
+        for step in 0..steps {
+            let partition = random.below(self.partitions as u64) as i32;
+            let log = &session.logs[&partition];
+            match random.below(20) {
+                0 => log.roll(),
+                1 => drop(session.stores[random.index(session.stores.len())].checkpoint().await),
+                2..=4 => self.read_somewhere(log, partition, random).await,
+                5 => self.wait_until_promised(session, partition).await,
+                6 => {
+                    let value_bytes = random.between(6_000..=14_000) as usize;
+                    self.append(session, partition, 1, value_bytes, step as u64).await;
+                }
+                _ => {
+                    let (records, value_bytes) =
+                        (random.between(1..=4) as i64, random.between(0..=900) as usize);
+                    self.append(session, partition, records, value_bytes, step as u64).await;
+                }
+            }
+        }
+    }
+
+    pub async fn wait_until_promised(&self, session: &Session, partition: i32) {
+        let log = &session.logs[&partition];
+        let store = &session.stores[id(partition).owner(self.shard_count).0 as usize];
+        let end = log.log_end_offset();
+        while log.durable_end_offset() < end && store.failure().is_none() {
+            session_sleep(log).await;
+        }
+    }
+
+    pub async fn wait_until_all_promised(&self, session: &Session) {
+        for partition in 0..self.partitions {
+            self.wait_until_promised(session, partition).await;
+        }
+    }
+
+    async fn read_somewhere(
+        &self,
+        log: &PartitionLog<MemoryEnvironment>,
+        partition: i32,
+        random: &mut Random,
+    ) {
+        let end = log.log_end_offset().0;
+        let from = random.below(end as u64 + 1) as i64;
+        let bytes_max = random.between(1..=30_000) as usize;
+        let read = log.plan_read(Offset(from), Offset(end), bytes_max, AtLeastOne::Batch).expect("in range");
+        let read = match read.execute().await {
+            Ok(read) => read,
+            Err(error) => panic!("partition {partition} from {from}: {error}"),
+        };
+        let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert_eq!(bytes.len(), read.bytes);
+        let expected = self.model.borrow()[&partition].bytes_from(from);
+        assert!(from == end || !bytes.is_empty(), "partition {partition} has something at {from}");
+        assert!(expected.starts_with(&bytes), "partition {partition} from {from} of {end}");
+        let first_bytes = self.model.borrow()[&partition]
+            .batches
+            .iter()
+            .find(|batch| batch.next > from)
+            .map_or(0, |batch| batch.bytes.len());
+        assert!(
+            bytes.len() <= bytes_max.max(first_bytes),
+            "partition {partition}: {} of {bytes_max}",
+            bytes.len()
+        );
+    }
+}
+
+thread_local! {
+    static SLEEP_ENV: RefCell<Option<MemoryEnvironment>> = const { RefCell::new(None) };
+}
+
+/// Lends tests that only have a log a clock to sleep by.
+pub fn set_sleep_env(env: MemoryEnvironment) {
+    SLEEP_ENV.with(|cell| *cell.borrow_mut() = Some(env));
+}
+
+async fn session_sleep(_log: &PartitionLog<MemoryEnvironment>) {
+    let env = SLEEP_ENV.with(|cell| cell.borrow().clone()).expect("set by the test");
+    env.sleep_until(env.now() + std::time::Duration::from_micros(200)).await;
+}
+
+/// Every batch of a log from `from` on.
+pub async fn read_all(log: &PartitionLog<MemoryEnvironment>, from: i64, end: i64) -> Vec<u8> {
+    let (mut from, mut bytes) = (from, Vec::new());
+    while from < end {
+        let plan = log.plan_read(Offset(from), Offset(end), 16 << 10, AtLeastOne::Batch).expect("in range");
+        let read = plan.execute().await.unwrap_or_else(|error| panic!("from {from}: {error}"));
+        let piece: Vec<u8> = read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+        assert!(!piece.is_empty(), "nothing at {from} of {end}");
+        let mut rest = piece.as_slice();
+        while !rest.is_empty() {
+            let (batch, after) =
+                ringlog_core::record_batch::RawBatch::split_first(rest).expect("whole batches");
+            batch.verify_checksum().expect("verified bytes");
+            assert!(batch.header().next_offset().0 > from, "offsets grow");
+            from = batch.header().next_offset().0;
+            rest = after;
+        }
+        bytes.extend(piece);
+    }
+    bytes
+}
