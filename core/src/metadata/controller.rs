@@ -99,7 +99,8 @@ pub enum TopicSelector {
 }
 
 /// Judges the configuration overrides given for a topic, and returns them in normal form.
-pub type CheckConfigs = dyn Fn(&[(String, Option<String>)]) -> Result<BTreeMap<String, String>, Refusal>;
+pub type CheckConfigs<'r> =
+    dyn Fn(&[(String, Option<String>)]) -> Result<BTreeMap<String, String>, Refusal> + 'r;
 
 /// What the broker's configuration says about new topics.
 pub struct CreationRules<'r> {
@@ -112,7 +113,7 @@ pub struct CreationRules<'r> {
     /// How many topics and partitions there may be.
     pub limits: &'r StateLimits,
     /// Judges a topic's configuration overrides.
-    pub check_configs: &'r CheckConfigs,
+    pub check_configs: &'r CheckConfigs<'r>,
 }
 
 /// Records to write, and what to answer once they are durable and every shard acts by them.

@@ -5,8 +5,10 @@
 //! - [`run`]: one seed from the first start to the verdict
 //! - [`workload`], [`producer`], [`fetcher`], [`client`]: who talks to the broker, and how
 //! - [`history`]: what clients did and saw; [`checker`]: which promises that breaks
+//! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
+pub mod broker;
 pub mod checker;
 pub mod client;
 pub mod fetcher;

@@ -1,0 +1,199 @@
+//! The controller's shard: commands become records in the metadata log, records become images everywhere.
+//!
+//! ```text
+//!   command ──► decide (pure) ──► records ──► metadata log, durable ──► replay ──► every shard applies ──► reply
+//! ```
+//!
+//! Always true: commands are decided one after the other, each on the image that its predecessor left; a reply
+//! leaves only after its records are durable and every shard acts by them, so a client that was told of a topic
+//! finds it on any connection.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+
+use ringlog_core::config::topic::check_overrides;
+use ringlog_core::config::{BrokerConfig, TopicConfig};
+use ringlog_core::ids::{ShardIndex, TopicId, TopicPartition};
+use ringlog_core::metadata::{
+    self, Command, CommandReply, CreationRules, Decision, MetadataImage, MetadataRecord,
+};
+use ringlog_core::refusal::Refusal;
+use ringlog_runtime::environment::Environment;
+use ringlog_storage::LogIdentity;
+use ringlog_storage::metadata_log::MetadataLog;
+
+use crate::broker::calls::ReplyTo;
+use crate::broker::message::{Answer, Call};
+use crate::broker::partition::{Partition, log_config};
+use crate::broker::shard::Shard;
+
+/// Commands waiting for the controller.
+#[derive(Default)]
+pub struct CommandQueue {
+    state: RefCell<QueueState>,
+}
+
+#[derive(Default)]
+struct QueueState {
+    commands: VecDeque<(Command, ReplyTo)>,
+    controller: Option<Waker>,
+}
+
+impl CommandQueue {
+    pub(super) fn push(&self, command: Command, reply_to: ReplyTo) {
+        let mut state = self.state.borrow_mut();
+        state.commands.push_back((command, reply_to));
+        if let Some(controller) = state.controller.take() {
+            controller.wake();
+        }
+    }
+
+    fn next(&self) -> impl Future<Output = (Command, ReplyTo)> + '_ {
+        poll_fn(|context| {
+            let mut state = self.state.borrow_mut();
+            match state.commands.pop_front() {
+                Some(command) => Poll::Ready(command),
+                None => {
+                    state.controller = Some(context.waker().clone());
+                    Poll::Pending
+                }
+            }
+        })
+    }
+}
+
+/// Decides a command by this broker's configuration.
+pub fn decide(
+    image: &MetadataImage,
+    config: &BrokerConfig,
+    command: Command,
+    random: &mut dyn FnMut() -> u64,
+) -> Decision {
+    let limits = config.limits().state;
+    let rules = CreationRules {
+        partition_count: config.num_partitions,
+        replication_factor: config.default_replication_factor,
+        may_delete: config.delete_topics,
+        limits: &limits,
+        check_configs: &|configs| check_overrides(config, configs, &limits),
+    };
+    metadata::decide(image, &rules, command, random)
+}
+
+/// A new image and how it came about. One per change, shared by all shards.
+#[derive(Clone)]
+pub struct Change {
+    /// The metadata to act by from now on.
+    pub image: Arc<MetadataImage>,
+    /// What is new in it.
+    pub records: Arc<Vec<MetadataRecord>>,
+}
+
+impl<E: Environment> Shard<E> {
+    /// Decides commands, for as long as the broker runs.
+    pub(super) async fn control(self: Rc<Self>, mut log: MetadataLog<E>) {
+        loop {
+            let (command, reply_to) = self.commands.next().await;
+            let reply = self.execute(&mut log, command).await;
+            self.answer(reply_to, Answer::Commanded(reply));
+        }
+    }
+
+    async fn execute(self: &Rc<Self>, log: &mut MetadataLog<E>, command: Command) -> CommandReply {
+        let image = self.image();
+        let env = self.env.clone();
+        let decision = decide(&image, &self.config, command, &mut || env.random());
+        if decision.records.is_empty() {
+            return decision.reply;
+        }
+        if let Err(failure) = log.append(&decision.records).await {
+            tracing::error!(%failure, "the metadata log cannot be written; topics cannot change");
+            return CommandReply::Refused(Refusal::Storage);
+        }
+        let image = Arc::new(image.replay_all(&decision.records));
+        let change = Change { image, records: Arc::new(decision.records) };
+        let applied: Vec<_> = (0..self.env.shard_count())
+            .map(|shard| self.call(ShardIndex(shard), Call::ApplyImage(change.clone())))
+            .collect();
+        for shard in applied {
+            shard.await;
+        }
+        decision.reply
+    }
+
+    /// Acts by a new image: opens the logs of new partitions, deletes those of deleted topics.
+    pub(super) async fn apply_image(self: Rc<Self>, change: Change, reply_to: ReplyTo) {
+        let before = self.image();
+        self.set_image(change.image.clone());
+        for record in change.records.iter() {
+            match record {
+                MetadataRecord::TopicCreated { id, .. } => {
+                    self.open_partitions(&change.image, TopicId(*id)).await
+                }
+                MetadataRecord::TopicDeleted { id } => self.delete_partitions(&before, TopicId(*id)).await,
+                _ => {}
+            }
+        }
+        self.answer(reply_to, Answer::Done);
+    }
+
+    /// Opens this shard's partitions of every topic: at start.
+    pub(super) async fn open_all_partitions(self: &Rc<Self>) {
+        let image = self.image();
+        for topic in image.topics() {
+            self.open_partitions(&image, topic.id).await;
+        }
+    }
+}
+
+impl<E: Environment> Shard<E> {
+    async fn open_partitions(self: &Rc<Self>, image: &MetadataImage, topic: TopicId) {
+        let Some(topic) = image.topic_by_id(topic) else {
+            // Created and deleted by the same change.
+            return;
+        };
+        let config = match TopicConfig::resolve(&self.config, &topic.configs) {
+            Ok(config) => Rc::new(config),
+            Err(refusal) => {
+                tracing::error!(topic = %topic.name, %refusal, "a topic is offline: its configuration is not accepted");
+                return;
+            }
+        };
+        for partition in &topic.partitions {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            if self.owner_of(&id) != self.env.shard() {
+                continue;
+            }
+            let identity = LogIdentity { topic: topic.name.clone(), id };
+            match self.store.create_log(identity, log_config(&config)).await {
+                Ok(log) => self.lead(Partition::new(
+                    id,
+                    topic.name.clone(),
+                    log,
+                    partition.leader_epoch,
+                    config.clone(),
+                )),
+                Err(failure) => {
+                    tracing::error!(topic = %topic.name, partition = partition.index.0, %failure, "partition is offline");
+                }
+            }
+        }
+    }
+
+    async fn delete_partitions(self: &Rc<Self>, before: &MetadataImage, topic: TopicId) {
+        let Some(topic) = before.topic_by_id(topic) else { return };
+        for partition in &topic.partitions {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            let Some(partition) = self.stop_leading(&id) else { continue };
+            let effects = partition.abandon();
+            self.carry_out(&partition, effects);
+            if let Err(failure) = self.store.delete_log(&partition.log).await {
+                tracing::error!(topic = %topic.name, partition = id.partition.0, %failure, "cannot delete a log");
+            }
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Fetch on the owning shard: plan, wait if there is too little, read.
+//!
+//! ```text
+//!   call ──► look ──► enough, an error, or too late? ──► read ──► answer
+//!              ▲                    │ no
+//!              └── woken by an ─────┘
+//!                  advancing high watermark, the deadline, or the asking shard in a hurry
+//! ```
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use futures_util::future::select;
+use ringlog_core::ids::{LeaderEpoch, Offset};
+use ringlog_core::refusal::Refusal;
+use ringlog_runtime::environment::Environment;
+use ringlog_storage::{AtLeastOne, ReadError};
+
+use crate::broker::calls::{CallTicket, ReplyTo};
+use crate::broker::message::{Answer, FetchCall, FetchRefused, Fetched, PartitionFetch, PartitionRecords};
+use crate::broker::partition::Partition;
+use crate::broker::refusals::read_refusal;
+use crate::broker::shard::Shard;
+
+/// Fetches of other shards under way here, by who asked, so that they can be hurried.
+#[derive(Default)]
+pub(super) struct FetchesUnderWay {
+    hurries: RefCell<BTreeMap<(u16, CallTicket), Rc<Hurry>>>,
+}
+
+/// "Answer now with what is there."
+#[derive(Default)]
+struct Hurry {
+    hurried: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Hurry {
+    fn wait(&self) -> impl Future<Output = ()> + '_ {
+        poll_fn(|context| {
+            if self.hurried.get() {
+                return Poll::Ready(());
+            }
+            *self.waker.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+    }
+}
+
+/// What a look at a partition found.
+enum Look<E: Environment> {
+    Refused(FetchRefused),
+    Diverged { partition: Rc<Partition<E>>, epoch: LeaderEpoch, end_offset: Offset },
+    Readable { partition: Rc<Partition<E>>, bytes: usize },
+}
+
+impl<E: Environment> Shard<E> {
+    /// Reads from partitions of this shard and answers.
+    pub(super) async fn fetch(self: Rc<Self>, call: FetchCall, reply_to: ReplyTo) {
+        let hurry = Rc::new(Hurry::default());
+        let under_way = (reply_to.shard.0, reply_to.ticket);
+        self.fetches_under_way.hurries.borrow_mut().insert(under_way, hurry.clone());
+        self.wait_for_bytes(&call, &hurry).await;
+        self.fetches_under_way.hurries.borrow_mut().remove(&under_way);
+        let fetched = self.read(&call).await;
+        self.answer(reply_to, Answer::Fetched(fetched));
+    }
+
+    /// Lets a fetch of another shard answer at once; it may have answered already.
+    pub(super) fn hurry_fetch(&self, reply_to: ReplyTo) {
+        if let Some(hurry) = self.fetches_under_way.hurries.borrow().get(&(reply_to.shard.0, reply_to.ticket))
+        {
+            hurry.hurried.set(true);
+            if let Some(waker) = hurry.waker.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Returns when the call's bytes are readable, when waiting for them makes no sense, or when it must not
+    /// wait any longer.
+    async fn wait_for_bytes(&self, call: &FetchCall, hurry: &Hurry) {
+        while !hurry.hurried.get() && !self.is_stopping() && self.env.now() < call.deadline {
+            let mut readable_bytes = 0;
+            for fetch in &call.partitions {
+                match self.look(fetch) {
+                    Look::Readable { bytes, .. } => readable_bytes += bytes,
+                    Look::Refused(_) | Look::Diverged { .. } => return,
+                }
+            }
+            if readable_bytes >= call.bytes_needed {
+                return;
+            }
+            let partitions = call.partitions.iter().map(|fetch| fetch.partition).collect();
+            let more = self.waiting_fetches.wait(partitions, call.bytes_needed - readable_bytes);
+            let too_late = std::pin::pin!(self.env.sleep_until(call.deadline));
+            let hurried = std::pin::pin!(hurry.wait());
+            select(more, select(too_late, hurried)).await;
+        }
+    }
+
+    fn look(&self, fetch: &PartitionFetch) -> Look<E> {
+        let partition = match self.leading(&fetch.partition) {
+            Ok(partition) => partition,
+            Err(refusal) => return Look::Refused(FetchRefused::new(refusal)),
+        };
+        if let Err(refusal) = partition.check_epoch(fetch.current_leader_epoch) {
+            return Look::Refused(FetchRefused::new(refusal));
+        }
+        if let Some((epoch, end_offset)) = partition.divergence(fetch) {
+            return Look::Diverged { partition, epoch, end_offset };
+        }
+        let log_start_offset = partition.log.log_start_offset();
+        let log_end_offset = partition.log.log_end_offset();
+        if fetch.fetch_offset < log_start_offset || fetch.fetch_offset > log_end_offset {
+            return Look::Refused(FetchRefused {
+                refusal: Refusal::OffsetOutOfRange {
+                    offset: fetch.fetch_offset,
+                    log_start_offset,
+                    log_end_offset,
+                },
+                high_watermark: partition.high_watermark(),
+                log_start_offset,
+            });
+        }
+        let high_watermark = partition.high_watermark();
+        let bytes = if fetch.fetch_offset < high_watermark {
+            partition.log.readable_bytes(fetch.fetch_offset, high_watermark).min(fetch.bytes_max)
+        } else {
+            0
+        };
+        Look::Readable { partition, bytes }
+    }
+
+    async fn read(&self, call: &FetchCall) -> Vec<Fetched> {
+        let mut fetched = Vec::with_capacity(call.partitions.len());
+        let mut bytes_left = call.bytes_max;
+        let mut nothing_yet = true;
+        for fetch in &call.partitions {
+            let at_least_one = if nothing_yet { AtLeastOne::Batch } else { AtLeastOne::Nothing };
+            let result = self.read_partition(fetch, bytes_left, at_least_one).await;
+            if let Ok(records) = &result {
+                bytes_left = bytes_left.saturating_sub(records.record_bytes);
+                nothing_yet &= records.record_bytes == 0;
+            }
+            fetched.push(Fetched { index: fetch.index, result });
+        }
+        fetched
+    }
+
+    async fn read_partition(
+        &self,
+        fetch: &PartitionFetch,
+        bytes_left: usize,
+        at_least_one: AtLeastOne,
+    ) -> Result<PartitionRecords, FetchRefused> {
+        let (partition, diverging, readable) = match self.look(fetch) {
+            Look::Refused(refused) => return Err(refused),
+            Look::Diverged { partition, epoch, end_offset } => (partition, Some((epoch, end_offset)), false),
+            Look::Readable { partition, bytes } => (partition, None, bytes > 0),
+        };
+        let high_watermark = partition.high_watermark();
+        let mut records = PartitionRecords {
+            high_watermark,
+            log_start_offset: partition.log.log_start_offset(),
+            diverging,
+            records: Vec::new(),
+            record_bytes: 0,
+        };
+        if readable {
+            let bytes_max = bytes_left.min(fetch.bytes_max);
+            let read =
+                self.read_log(&partition, fetch.fetch_offset, high_watermark, bytes_max, at_least_one).await;
+            match read {
+                Ok((slices, bytes)) => (records.records, records.record_bytes) = (slices, bytes),
+                Err(error) => {
+                    return Err(FetchRefused {
+                        refusal: read_refusal(error),
+                        high_watermark,
+                        log_start_offset: records.log_start_offset,
+                    });
+                }
+            }
+        }
+        Ok(records)
+    }
+
+    async fn read_log(
+        &self,
+        partition: &Partition<E>,
+        from: Offset,
+        end: Offset,
+        bytes_max: usize,
+        at_least_one: AtLeastOne,
+    ) -> Result<(Vec<ringlog_runtime::buffer::Slice>, usize), ReadError> {
+        partition.log.ready_to_read().await?;
+        let read = partition.log.plan_read(from, end, bytes_max, at_least_one)?.execute().await?;
+        Ok((read.slices, read.bytes))
+    }
+}

@@ -1,0 +1,243 @@
+//! How a broker is put together and runs, generic over its environment.
+//!
+//! ```text
+//!   first shard: recover ──► metadata log ──► Begin ──► every shard: open logs ──► listen ──► serve ──► stop
+//! ```
+//!
+//! Reading order:
+//! - [`shard`]: one core's partitions, connections and calls; [`message`]: what shards say to each other
+//! - [`connections`], [`service`]: from a socket to a handler
+//! - [`partition`], [`produce`], [`produces`]: a batch's way into the log and its answer's way out
+//! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
+//! - [`controller`], [`producer_ids`]: changing the cluster's metadata
+//! - [`stop`]: stopping
+//! - [`calls`], [`deadlines`], [`opening`], [`refusals`]: tools of the above
+
+pub mod calls;
+pub mod connections;
+pub mod controller;
+pub mod deadlines;
+pub mod fetch;
+pub mod message;
+pub mod offsets;
+pub mod opening;
+pub mod partition;
+pub mod produce;
+pub mod producer_ids;
+pub mod produces;
+pub mod refusals;
+pub mod service;
+pub mod shard;
+pub mod stop;
+pub mod waiting_fetches;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_core::config::BrokerConfig;
+use ringlog_core::ids::ShardIndex;
+use ringlog_core::metadata::{
+    Command, LastStop, ListenerRecord, MetadataImage, MetadataRecord, Registration, ReplayFault,
+};
+use ringlog_runtime::environment::{Environment, ListenFailure, Listener, Mailbox, MailboxFull, TaskClass};
+use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
+use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
+
+use crate::broker::message::{Call, Message};
+use crate::broker::opening::Opening;
+use crate::broker::shard::Shard;
+
+/// Why a broker could not start or had to end.
+#[derive(Debug)]
+pub enum BrokerFailure {
+    /// The data directory cannot be used as it is.
+    Store(StoreFailure),
+    /// The metadata log cannot be used as it is.
+    Metadata(MetadataLogFailure),
+    /// The metadata log's records contradict each other.
+    Replay(ReplayFault),
+    /// Nobody could connect.
+    Listen(ListenFailure),
+}
+
+impl fmt::Display for BrokerFailure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BrokerFailure::Store(failure) => failure.fmt(formatter),
+            BrokerFailure::Metadata(failure) => failure.fmt(formatter),
+            BrokerFailure::Replay(fault) => fault.fmt(formatter),
+            BrokerFailure::Listen(failure) => failure.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for BrokerFailure {}
+
+/// What a broker is started with. One per broker, shared by all shards.
+#[derive(Clone, Debug)]
+pub struct BrokerStart {
+    /// What the operator asked for.
+    pub config: BrokerConfig,
+    /// Where to bind, one for each of the configuration's listeners.
+    pub bind_addresses: Vec<SocketAddr>,
+    /// The host to advertise where a listener names none.
+    pub default_host: String,
+    /// Sizes of each shard's store.
+    pub store: StoreConfig,
+}
+
+/// What an operator wants to know once clients may connect.
+pub struct Listening<'s> {
+    /// Where, with the ports that were chosen if none were asked for.
+    pub addresses: Vec<SocketAddr>,
+    /// What was found in the data directory.
+    pub recovered: &'s Recovered,
+    /// The topics there are.
+    pub image: &'s MetadataImage,
+}
+
+/// Runs the first shard: recovers the data directory, opens the metadata log, accepts connections, decides
+/// commands, and stops everything when `stop` completes. `listening` is called once clients may connect.
+///
+/// # Errors
+/// [`BrokerFailure`] if the broker cannot start.
+pub async fn run_first_shard<E: Environment>(
+    env: E,
+    mailbox: E::Mailbox<Message<E::Accepted>>,
+    start: Arc<BrokerStart>,
+    stop: impl Future<Output = ()>,
+    listening: impl FnOnce(Listening<'_>),
+) -> Result<(), BrokerFailure> {
+    let sockets = bind(&env, &start).await?;
+    let addresses: Vec<_> = sockets.iter().map(Listener::local_address).collect();
+    let data_dir = &start.config.log_dir;
+    let recovered = Arc::new(recover(&env, data_dir, &start.store).await.map_err(BrokerFailure::Store)?);
+    let (mut log, records) = MetadataLog::open(&env, data_dir).await.map_err(BrokerFailure::Metadata)?;
+    let image = register(&env, &start, &mut log, records, &recovered, &addresses).await?;
+    let opening = Arc::new(Opening { recovered: recovered.clone(), image: Arc::new(image) });
+    begin_elsewhere::<E>(&env, &mailbox, &opening).await;
+    let shard = open_shard(env, mailbox, &start, &opening).await?;
+    start_tasks(&shard);
+    shard.env.spawn(TaskClass::Admin, shard.clone().control(log));
+    for (listener, socket) in sockets.into_iter().enumerate() {
+        shard.env.spawn(TaskClass::Network, shard.clone().accept_connections(socket, listener));
+    }
+    listening(Listening { addresses, recovered: &recovered, image: &shard.image() });
+    stop.await;
+    call_every_shard(&shard, || Call::Drain).await;
+    call_every_shard(&shard, || Call::Close).await;
+    Ok(())
+}
+
+/// Runs any other shard until the first one stops it.
+///
+/// # Errors
+/// [`BrokerFailure`] if its logs cannot be opened.
+pub async fn run_other_shard<E: Environment>(
+    env: E,
+    mailbox: E::Mailbox<Message<E::Accepted>>,
+    start: Arc<BrokerStart>,
+) -> Result<(), BrokerFailure> {
+    let (_, Message::Begin(opening)) = mailbox.receive().await else {
+        unreachable!("the first message of the first shard is Begin");
+    };
+    let shard = open_shard(env, mailbox, &start, &opening).await?;
+    start_tasks(&shard);
+    shard.closed.wait().await;
+    Ok(())
+}
+
+async fn bind<E: Environment>(env: &E, start: &BrokerStart) -> Result<Vec<E::Listener>, BrokerFailure> {
+    let mut sockets = Vec::with_capacity(start.bind_addresses.len());
+    for address in &start.bind_addresses {
+        sockets.push(env.listen(*address).await.map_err(BrokerFailure::Listen)?);
+    }
+    Ok(sockets)
+}
+
+/// Lets this process join the cluster: where clients reach it, and whether readers must look out for lost records.
+async fn register<E: Environment>(
+    env: &E,
+    start: &BrokerStart,
+    log: &mut MetadataLog<E>,
+    records: Vec<MetadataRecord>,
+    recovered: &Recovered,
+    addresses: &[SocketAddr],
+) -> Result<MetadataImage, BrokerFailure> {
+    let image = MetadataImage::from_records(&records).map_err(BrokerFailure::Replay)?;
+    let mut incarnation_id = [0; 16];
+    incarnation_id[..8].copy_from_slice(&env.random().to_be_bytes());
+    incarnation_id[8..].copy_from_slice(&env.random().to_be_bytes());
+    let registration = Registration {
+        broker: start.config.node_id,
+        incarnation_id,
+        listeners: advertised(start, addresses),
+        rack: start.config.rack.clone(),
+        after: if recovered.is_clean() { LastStop::Clean } else { LastStop::Unclean },
+    };
+    let command = Command::RegisterBroker(registration);
+    let decision = controller::decide(&image, &start.config, command, &mut || env.random());
+    log.append(&decision.records).await.map_err(BrokerFailure::Metadata)?;
+    Ok(image.replay_all(&decision.records))
+}
+
+fn advertised(start: &BrokerStart, addresses: &[SocketAddr]) -> Vec<ListenerRecord> {
+    let listeners = start.config.advertised_listeners.iter().zip(addresses);
+    listeners
+        .map(|(listener, address)| ListenerRecord {
+            name: listener.name.clone(),
+            host: if listener.host.is_empty() { start.default_host.clone() } else { listener.host.clone() },
+            port: if listener.port == 0 { address.port() } else { listener.port },
+            security_protocol: "PLAINTEXT".to_owned(),
+        })
+        .collect()
+}
+
+async fn call_every_shard<E: Environment>(shard: &Rc<Shard<E>>, call: impl Fn() -> Call) {
+    let calls: Vec<_> =
+        (0..shard.env.shard_count()).map(|other| shard.call(ShardIndex(other), call())).collect();
+    for call in calls {
+        call.await;
+    }
+}
+
+async fn begin_elsewhere<E: Environment>(
+    env: &E,
+    mailbox: &E::Mailbox<Message<E::Accepted>>,
+    opening: &Arc<Opening>,
+) {
+    for other in 1..env.shard_count() {
+        let mut message = Message::Begin(opening.clone());
+        while let Err(MailboxFull(returned)) = mailbox.send(ShardIndex(other), message) {
+            message = returned;
+            env.yield_now().await;
+        }
+    }
+}
+
+async fn open_shard<E: Environment>(
+    env: E,
+    mailbox: E::Mailbox<Message<E::Accepted>>,
+    start: &Arc<BrokerStart>,
+    opening: &Arc<Opening>,
+) -> Result<Rc<Shard<E>>, BrokerFailure> {
+    let data_dir = &start.config.log_dir;
+    let store = LogStore::open(env.clone(), data_dir, start.store.clone(), opening.recovered.clone())
+        .await
+        .map_err(BrokerFailure::Store)?;
+    let config = Arc::new(start.config.clone());
+    let shard = Shard::new(env, mailbox, config, store, opening.image.clone());
+    shard.open_all_partitions().await;
+    Ok(shard)
+}
+
+fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>) {
+    let env = &shard.env;
+    env.spawn(TaskClass::Network, shard.clone().serve_mailbox());
+    env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
+    env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
+    env.spawn(TaskClass::Network, shard.deadlines.clone().watch(env.clone()));
+}

@@ -1,0 +1,260 @@
+//! One partition on the shard that owns it: its log, its leader, and the batches that wait for the log.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use ringlog_core::compression::Codec;
+use ringlog_core::config::{self, CompressionType, TopicConfig};
+use ringlog_core::ids::{LeaderEpoch, Offset, TopicName, TopicPartition};
+use ringlog_core::producer_state::Admission;
+use ringlog_core::record_batch::{
+    BatchRules, BatchValidator, TargetCompression, TimestampType, ValidationDepth,
+};
+use ringlog_core::refusal::Refusal;
+use ringlog_core::time::Timestamp;
+use ringlog_replication::leader::{Acks, Effect, PartitionLeader};
+use ringlog_replication::pending_acks::Ticket;
+use ringlog_runtime::buffer::Slice;
+use ringlog_runtime::environment::Environment;
+use ringlog_storage::{Durability, LogConfig, PartitionLog};
+
+use crate::broker::message::{Appended, PartitionFetch, ProducePrivileges};
+use crate::broker::refusals::append_refusal;
+
+/// A partition this shard owns and this broker leads.
+pub struct Partition<E: Environment> {
+    /// Its identity.
+    pub id: TopicPartition,
+    /// Its topic's name, for messages to people.
+    pub topic: TopicName,
+    /// Its records.
+    pub log: PartitionLog<E>,
+    leader: RefCell<PartitionLeader>,
+    config: RefCell<Rc<TopicConfig>>,
+    waiting: RefCell<VecDeque<WaitingBatch>>,
+    draining: Cell<bool>,
+}
+
+/// A producer's batch on its way into the log.
+pub struct WaitingBatch {
+    /// The client's bytes.
+    pub records: Slice,
+    /// How safe before the answer.
+    pub acks: Acks,
+    /// What this client may send.
+    pub privileges: ProducePrivileges,
+    /// Whom to tell.
+    pub ticket: Ticket,
+}
+
+/// What became of a batch that was not refused.
+pub struct Admitted {
+    /// Where it is.
+    pub appended: Appended,
+    /// Effects to carry out, after `appended` was noted.
+    pub effects: Vec<Effect>,
+}
+
+impl<E: Environment> Partition<E> {
+    /// Starts to lead a partition with the log it has.
+    pub fn new(
+        id: TopicPartition,
+        topic: TopicName,
+        log: PartitionLog<E>,
+        leader_epoch: LeaderEpoch,
+        config: Rc<TopicConfig>,
+    ) -> Partition<E> {
+        let in_sync_count_min = config.min_insync_replicas;
+        let leader = PartitionLeader::new(
+            leader_epoch,
+            log.log_end_offset(),
+            log.durable_end_offset(),
+            in_sync_count_min,
+        );
+        Partition {
+            id,
+            topic,
+            log,
+            leader: RefCell::new(leader),
+            config: RefCell::new(config),
+            waiting: RefCell::new(VecDeque::new()),
+            draining: Cell::new(false),
+        }
+    }
+
+    /// The first offset consumers may not read yet.
+    pub fn high_watermark(&self) -> Offset {
+        self.leader.borrow().high_watermark()
+    }
+
+    /// The epoch this broker leads in.
+    pub fn leader_epoch(&self) -> LeaderEpoch {
+        self.leader.borrow().leader_epoch()
+    }
+
+    /// Compares the epoch a client believes current with ours (F19).
+    ///
+    /// # Errors
+    /// The client's is older (FENCED_LEADER_EPOCH) or one we have not heard of (UNKNOWN_LEADER_EPOCH).
+    pub fn check_epoch(&self, current: LeaderEpoch) -> Result<(), Refusal> {
+        let ours = self.leader_epoch();
+        match current {
+            LeaderEpoch::UNKNOWN => Ok(()),
+            theirs if theirs < ours => Err(Refusal::FencedLeaderEpoch { requested: theirs, current: ours }),
+            theirs if theirs > ours => Err(Refusal::UnknownLeaderEpoch { requested: theirs, current: ours }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where a client's log parts from this one, if it does (F20).
+    pub fn divergence(&self, fetch: &PartitionFetch) -> Option<(LeaderEpoch, Offset)> {
+        if fetch.last_fetched_epoch == LeaderEpoch::UNKNOWN {
+            return None;
+        }
+        let (epoch, end_offset) = self.log.epoch_end_offset(fetch.last_fetched_epoch)?;
+        let diverges = epoch < fetch.last_fetched_epoch || end_offset < fetch.fetch_offset;
+        diverges.then_some((epoch, end_offset))
+    }
+
+    /// Puts a batch behind those that wait for the log, if there are any.
+    ///
+    /// # Errors
+    /// Gives the batch back if none waits: it may be admitted now.
+    pub fn queue_behind_others(&self, batch: WaitingBatch) -> Result<(), WaitingBatch> {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.is_empty() && !self.draining.get() {
+            return Err(batch);
+        }
+        waiting.push_back(batch);
+        Ok(())
+    }
+
+    /// Puts a batch into the queue that [`Partition::take_waiting`] empties; true if the caller must start to.
+    pub fn queue(&self, batch: WaitingBatch) -> bool {
+        self.waiting.borrow_mut().push_back(batch);
+        !self.draining.replace(true)
+    }
+
+    /// The next batch that waits; with the last one the emptying ends.
+    pub fn take_waiting(&self) -> Option<WaitingBatch> {
+        let batch = self.waiting.borrow_mut().pop_front();
+        if batch.is_none() {
+            self.draining.set(false);
+        }
+        batch
+    }
+
+    /// Accepts one producer's batch: validates, compares with what its producer sent before, gives it offsets,
+    /// appends. It is safe once the leader says so.
+    ///
+    /// # Errors
+    /// The first rule it breaks; the log is as before.
+    pub fn admit(
+        &self,
+        batch: &WaitingBatch,
+        validator: &mut BatchValidator,
+        now: Timestamp,
+    ) -> Result<Admitted, Refusal> {
+        self.leader.borrow().may_accept(batch.acks)?;
+        let rules = self.batch_rules(batch.privileges);
+        let valid = validator.validate(&batch.records, &rules, now)?;
+        let log_append_time = match rules.timestamp_type {
+            TimestampType::LogAppendTime => now,
+            TimestampType::CreateTime => Timestamp::NONE,
+        };
+        let mut effects = Vec::new();
+        let admission = self.log.with_producers(|producers| producers.admit(valid.header()))?;
+        if let Admission::Duplicate { base_offset, last_offset, timestamp } = admission {
+            let log_append_time =
+                if log_append_time == Timestamp::NONE { Timestamp::NONE } else { timestamp };
+            self.leader.borrow_mut().propose_again(
+                last_offset.next(),
+                batch.acks,
+                batch.ticket,
+                &mut effects,
+            );
+            return Ok(Admitted { appended: self.appended(base_offset, log_append_time), effects });
+        }
+        let base_offset = self.log.log_end_offset();
+        if base_offset.checked_add(i64::from(valid.header().record_count())).is_none() {
+            return Err(Refusal::Storage);
+        }
+        let assigned = valid.assign(base_offset, self.leader_epoch());
+        self.log.append(&assigned).map_err(append_refusal)?;
+        self.leader.borrow_mut().propose(self.log.log_end_offset(), batch.acks, batch.ticket);
+        Ok(Admitted { appended: self.appended(base_offset, log_append_time), effects })
+    }
+
+    /// The journal made the log durable up to here.
+    pub fn batches_durable(&self, durable_end_offset: Offset) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.leader.borrow_mut().batches_durable(durable_end_offset, &mut effects);
+        effects
+    }
+
+    /// The disk is lost, or the partition: everyone who waits is told.
+    pub fn abandon(&self) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        self.leader.borrow_mut().abandon(&mut effects);
+        effects
+    }
+
+    /// Follows a change of the topic's configuration.
+    pub fn set_config(&self, config: Rc<TopicConfig>) {
+        self.leader.borrow_mut().set_in_sync_count_min(config.min_insync_replicas);
+        self.log.set_config(log_config(&config));
+        *self.config.borrow_mut() = config;
+    }
+
+    fn appended(&self, base_offset: Offset, log_append_time: Timestamp) -> Appended {
+        Appended { base_offset, log_append_time, log_start_offset: self.log.log_start_offset() }
+    }
+
+    fn batch_rules(&self, privileges: ProducePrivileges) -> BatchRules {
+        batch_rules(&self.config.borrow(), privileges)
+    }
+}
+
+/// A topic's configuration as its logs need it.
+pub fn log_config(config: &TopicConfig) -> LogConfig {
+    LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: config.segment_ms,
+        index_interval_bytes: config.index_interval_bytes as u64,
+        index_bytes_max: config.index_bytes_max as u64,
+        durability: match config.durability {
+            config::Durability::Durable => Durability::Durable,
+            config::Durability::Relaxed => Durability::Relaxed,
+        },
+    }
+}
+
+fn batch_rules(config: &TopicConfig, privileges: ProducePrivileges) -> BatchRules {
+    let codec = match config.compression_type {
+        CompressionType::Producer => None,
+        CompressionType::Uncompressed => Some(Codec::None),
+        CompressionType::Gzip => Some(Codec::Gzip),
+        CompressionType::Snappy => Some(Codec::Snappy),
+        CompressionType::Lz4 => Some(Codec::Lz4),
+        CompressionType::Zstd => Some(Codec::Zstd),
+    };
+    BatchRules {
+        max_message_bytes: config.max_message_bytes,
+        segment_bytes: usize::try_from(config.segment_bytes).unwrap_or(usize::MAX),
+        timestamp_type: match config.timestamp_type {
+            config::TimestampType::CreateTime => TimestampType::CreateTime,
+            config::TimestampType::LogAppendTime => TimestampType::LogAppendTime,
+        },
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        compacted: config.cleanup_policy.compact,
+        depth: ValidationDepth::Records,
+        zstd_allowed: privileges.zstd,
+        compression: codec.map_or(TargetCompression::Producer, |codec| TargetCompression::Fixed {
+            codec,
+            level: config.compression_level,
+        }),
+        ..BatchRules::default()
+    }
+}

@@ -1,0 +1,138 @@
+//! Produce on the owning shard: from a client's bytes to a safe batch.
+//!
+//! ```text
+//!   call ──► admit: validate, producer state, offsets, append ──► journal ──► batches_durable ──► answer
+//!               └─ the log is closed or short of memory: the batch waits in its partition's queue, in order
+//! ```
+
+use std::rc::Rc;
+
+use ringlog_core::refusal::Refusal;
+use ringlog_replication::leader::{Acks, Effect};
+use ringlog_replication::pending_acks::Ticket;
+use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_storage::DurableAdvance;
+
+use crate::broker::calls::ReplyTo;
+use crate::broker::message::{Answer, ProduceCall};
+use crate::broker::partition::{Partition, WaitingBatch};
+use crate::broker::produces;
+use crate::broker::refusals::append_refusal;
+use crate::broker::shard::Shard;
+
+impl<E: Environment> Shard<E> {
+    /// Takes batches for partitions of this shard. The answer leaves when each is as safe as was asked for.
+    pub(super) fn produce(self: &Rc<Self>, call: ProduceCall, reply_to: ReplyTo) {
+        let key = self.produces.begin(reply_to, call.partitions.iter().map(|partition| partition.index));
+        for (place, item) in call.partitions.into_iter().enumerate() {
+            let ticket = produces::ticket(key, place);
+            match self.leading(&item.partition) {
+                Ok(partition) => {
+                    let batch = WaitingBatch {
+                        records: item.records,
+                        acks: call.acks,
+                        privileges: call.privileges,
+                        ticket,
+                    };
+                    self.offer(partition, batch);
+                }
+                Err(refusal) => self.refuse(ticket, refusal),
+            }
+        }
+    }
+
+    /// Carries out what the journal's progress allows, for as long as the shard runs.
+    pub(super) async fn follow_the_journal(self: Rc<Self>) {
+        loop {
+            let advances = self.store.next_durable().await;
+            if let Some(failure) = self.store.failure() {
+                self.disk_lost(&failure.to_string());
+                return;
+            }
+            for DurableAdvance { partition, durable_end_offset } in advances {
+                if let Ok(partition) = self.leading(&partition) {
+                    let effects = partition.batches_durable(durable_end_offset);
+                    self.carry_out(&partition, effects);
+                }
+            }
+        }
+    }
+
+    fn offer(self: &Rc<Self>, partition: Rc<Partition<E>>, batch: WaitingBatch) {
+        let Err(batch) = partition.queue_behind_others(batch) else { return };
+        if partition.log.is_ready() {
+            self.admit(&partition, batch);
+        } else if partition.queue(batch) {
+            self.env.spawn(TaskClass::Network, self.clone().empty_queue(partition));
+        }
+    }
+
+    async fn empty_queue(self: Rc<Self>, partition: Rc<Partition<E>>) {
+        loop {
+            let ready = partition.log.ready().await;
+            let Some(batch) = partition.take_waiting() else { return };
+            match ready {
+                Ok(()) => self.admit(&partition, batch),
+                Err(error) => self.refuse(batch.ticket, append_refusal(error)),
+            }
+        }
+    }
+
+    fn admit(self: &Rc<Self>, partition: &Rc<Partition<E>>, batch: WaitingBatch) {
+        let admitted = partition.admit(&batch, &mut self.validator.borrow_mut(), self.env.wall_clock());
+        match admitted {
+            Ok(admitted) => {
+                self.produces.appended(batch.ticket, admitted.appended);
+                if batch.acks == Acks::None {
+                    self.acknowledge(batch.ticket);
+                }
+                self.carry_out(partition, admitted.effects);
+            }
+            Err(refusal) => self.refuse(batch.ticket, refusal),
+        }
+    }
+
+    /// Executes what a partition's leader decided.
+    pub(super) fn carry_out(self: &Rc<Self>, partition: &Partition<E>, effects: Vec<Effect>) {
+        for effect in effects {
+            match effect {
+                Effect::Acknowledge(ticket) => self.acknowledge(ticket),
+                Effect::AcknowledgeUnderReplicated(ticket) => {
+                    self.refuse(ticket, Refusal::NotEnoughReplicasAfterAppend);
+                }
+                Effect::Abandon(ticket) => {
+                    self.refuse(ticket, Refusal::Storage);
+                }
+                Effect::HighWatermarkAdvanced { from, to } => {
+                    self.waiting_fetches.advanced(partition.id, || partition.log.readable_bytes(from, to));
+                }
+            }
+        }
+    }
+
+    fn acknowledge(self: &Rc<Self>, ticket: Ticket) {
+        if let Some(finished) = self.produces.acknowledge(ticket) {
+            self.answer(finished.reply_to, Answer::Produced(finished.produced));
+        }
+    }
+
+    fn refuse(self: &Rc<Self>, ticket: Ticket, refusal: Refusal) {
+        if let Some(finished) = self.produces.refuse(ticket, refusal) {
+            self.answer(finished.reply_to, Answer::Produced(finished.produced));
+        }
+    }
+
+    /// The data directory failed: nothing is acknowledged any more, nobody is left waiting.
+    fn disk_lost(self: &Rc<Self>, reason: &str) {
+        tracing::error!(
+            shard = self.env.shard().0,
+            reason,
+            "the data directory failed; its partitions are offline"
+        );
+        for partition in self.all_partitions() {
+            let effects = partition.abandon();
+            self.carry_out(&partition, effects);
+            self.waiting_fetches.disturbed(partition.id);
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What the logs' failures mean to a client. The reasons themselves go to the broker's own log where they arise.
+
+use ringlog_core::refusal::Refusal;
+use ringlog_storage::{AppendError, ReadError};
+
+/// A batch that a log did not take.
+pub fn append_refusal(error: AppendError) -> Refusal {
+    match error {
+        AppendError::Failed(_) | AppendError::Damaged(_) => Refusal::Storage,
+        AppendError::Closed => Refusal::ShuttingDown,
+        AppendError::NoRoom => Refusal::Overloaded,
+        AppendError::EpochWentBack { .. } | AppendError::OffsetWentBack { .. } => {
+            unreachable!("a leader gives the offsets and its own epoch")
+        }
+    }
+}
+
+/// Records that cannot be read.
+pub fn read_refusal(error: ReadError) -> Refusal {
+    match error {
+        ReadError::OffsetOutOfRange { asked, log_start_offset, log_end_offset } => {
+            Refusal::OffsetOutOfRange { offset: asked, log_start_offset, log_end_offset }
+        }
+        ReadError::Damaged(damage) => {
+            tracing::error!(%damage, "damaged records were asked for and not served");
+            Refusal::Storage
+        }
+        ReadError::Disk(failure) => {
+            tracing::error!(%failure, "records cannot be read");
+            Refusal::Storage
+        }
+        ReadError::NoRoom => Refusal::Overloaded,
+        ReadError::Closed => Refusal::ShuttingDown,
+    }
+}

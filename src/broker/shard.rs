@@ -1,0 +1,271 @@
+//! A shard: one core's partitions, connections and calls. Its parts meet here and nowhere else.
+//!
+//! ```text
+//!   connections ──► handlers ──► call(owner, ..) ──┬─ own partition: at once
+//!                                                  └─ another shard: through the mesh and back
+//! ```
+//!
+//! Always true: a partition is touched by its owner only; no `RefCell` is borrowed across an await.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use ringlog_core::config::BrokerConfig;
+use ringlog_core::fetch_session::{FetchSessions, SessionBounds};
+use ringlog_core::ids::{ShardIndex, TopicPartition};
+use ringlog_core::limits::Limits;
+use ringlog_core::metadata::MetadataImage;
+use ringlog_core::record_batch::BatchValidator;
+use ringlog_core::refusal::Refusal;
+use ringlog_runtime::environment::{Environment, Mailbox, MailboxFull, TaskClass};
+use ringlog_storage::LogStore;
+use rustc_hash::FxHashMap;
+
+use crate::broker::calls::{Calls, PendingCall, ReplyTo};
+use crate::broker::connections::Connections;
+use crate::broker::controller::CommandQueue;
+use crate::broker::deadlines::Deadlines;
+use crate::broker::fetch::FetchesUnderWay;
+use crate::broker::message::{Answer, Call, Message};
+use crate::broker::partition::Partition;
+use crate::broker::producer_ids::ProducerIds;
+use crate::broker::produces::Produces;
+use crate::broker::stop::Closed;
+use crate::broker::waiting_fetches::WaitingFetches;
+
+/// The shard that keeps the metadata log and accepts connections.
+pub const FIRST_SHARD: ShardIndex = ShardIndex(0);
+
+/// One core's share of the broker.
+pub struct Shard<E: Environment> {
+    /// Its view of the world.
+    pub env: E,
+    /// What the operator asked for.
+    pub config: Arc<BrokerConfig>,
+    /// Every bound.
+    pub limits: Limits,
+    /// Its logs.
+    pub store: LogStore<E>,
+    /// Incremental fetches of its connections (KIP-227).
+    pub sessions: RefCell<FetchSessions>,
+    /// Timeouts of its requests.
+    pub deadlines: Deadlines,
+    /// Producer ids it may hand out.
+    pub producer_ids: ProducerIds,
+    /// Its connections.
+    pub connections: Connections<E>,
+    pub(super) validator: RefCell<BatchValidator>,
+    pub(super) produces: Produces,
+    pub(super) waiting_fetches: WaitingFetches,
+    pub(super) fetches_under_way: FetchesUnderWay,
+    pub(super) commands: CommandQueue,
+    mailbox: E::Mailbox<Message<E::Accepted>>,
+    outboxes: RefCell<Vec<Outbox<E>>>,
+    calls: Calls<Answer>,
+    image: RefCell<Arc<MetadataImage>>,
+    partitions: RefCell<FxHashMap<TopicPartition, Rc<Partition<E>>>>,
+    stopping: Cell<bool>,
+    pub(super) closed: Closed,
+}
+
+/// Messages that found the mesh full, in order.
+struct Outbox<E: Environment> {
+    messages: VecDeque<Message<E::Accepted>>,
+    emptying: bool,
+}
+
+impl<E: Environment> Shard<E> {
+    /// A shard with its logs open and nothing led yet.
+    pub fn new(
+        env: E,
+        mailbox: E::Mailbox<Message<E::Accepted>>,
+        config: Arc<BrokerConfig>,
+        store: LogStore<E>,
+        image: Arc<MetadataImage>,
+    ) -> Rc<Shard<E>> {
+        let limits = config.limits();
+        let outboxes =
+            (0..env.shard_count()).map(|_| Outbox { messages: VecDeque::new(), emptying: false }).collect();
+        Rc::new(Shard {
+            sessions: RefCell::new(FetchSessions::new(session_bounds(&limits, env.shard_count()))),
+            deadlines: Deadlines::default(),
+            producer_ids: ProducerIds::default(),
+            connections: Connections::new(&limits, env.shard_count()),
+            validator: RefCell::new(BatchValidator::new()),
+            produces: Produces::default(),
+            waiting_fetches: WaitingFetches::default(),
+            fetches_under_way: FetchesUnderWay::default(),
+            commands: CommandQueue::default(),
+            outboxes: RefCell::new(outboxes),
+            calls: Calls::new(),
+            image: RefCell::new(image),
+            partitions: RefCell::new(FxHashMap::default()),
+            stopping: Cell::new(false),
+            closed: Closed::default(),
+            env,
+            mailbox,
+            config,
+            limits,
+            store,
+        })
+    }
+
+    /// The metadata this shard acts by now.
+    pub fn image(&self) -> Arc<MetadataImage> {
+        self.image.borrow().clone()
+    }
+
+    pub(super) fn set_image(&self, image: Arc<MetadataImage>) {
+        *self.image.borrow_mut() = image;
+    }
+
+    /// Whether the broker is shutting down: no new requests, long polls end.
+    pub fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    pub(super) fn set_stopping(&self) {
+        self.stopping.set(true);
+        for partition in self.all_partitions() {
+            self.waiting_fetches.disturbed(partition.id);
+        }
+    }
+
+    /// The shard that owns a partition.
+    pub fn owner_of(&self, partition: &TopicPartition) -> ShardIndex {
+        partition.owner(self.env.shard_count())
+    }
+
+    /// A partition this shard owns and this broker leads.
+    ///
+    /// # Errors
+    /// There is no such partition, or its disk has failed.
+    pub fn leading(&self, id: &TopicPartition) -> Result<Rc<Partition<E>>, Refusal> {
+        let partition = self.partitions.borrow().get(id).cloned().ok_or(Refusal::UnknownTopicOrPartition)?;
+        match self.store.failure() {
+            None => Ok(partition),
+            Some(_) => Err(Refusal::Storage),
+        }
+    }
+
+    /// Every partition this shard owns, in order.
+    pub fn all_partitions(&self) -> Vec<Rc<Partition<E>>> {
+        let mut partitions: Vec<_> = self.partitions.borrow().values().cloned().collect();
+        partitions.sort_by_key(|partition| partition.id);
+        partitions
+    }
+
+    pub(super) fn lead(&self, partition: Partition<E>) {
+        let known = self.partitions.borrow_mut().insert(partition.id, Rc::new(partition));
+        assert!(known.is_none(), "a partition is led once");
+    }
+
+    pub(super) fn stop_leading(&self, id: &TopicPartition) -> Option<Rc<Partition<E>>> {
+        let partition = self.partitions.borrow_mut().remove(id);
+        self.waiting_fetches.disturbed(*id);
+        partition
+    }
+
+    /// Asks a shard, perhaps this one. What can be done at once is done before this returns.
+    pub fn call(self: &Rc<Self>, to: ShardIndex, call: Call) -> PendingCall<Answer> {
+        let (ticket, pending) = self.calls.open();
+        if to == self.env.shard() {
+            self.take_call(call, ReplyTo { shard: to, ticket });
+        } else {
+            self.post(to, Message::Call { ticket, call });
+        }
+        pending
+    }
+
+    /// Answers a call.
+    pub(super) fn answer(self: &Rc<Self>, reply_to: ReplyTo, answer: Answer) {
+        if reply_to.shard == self.env.shard() {
+            self.calls.deliver(reply_to.ticket, answer);
+        } else {
+            self.post(reply_to.shard, Message::Answer { ticket: reply_to.ticket, answer });
+        }
+    }
+
+    /// Takes messages from the other shards, for as long as the shard runs.
+    pub(super) async fn serve_mailbox(self: Rc<Self>) {
+        loop {
+            let (from, message) = self.mailbox.receive().await;
+            match message {
+                Message::Call { ticket, call } => self.take_call(call, ReplyTo { shard: from, ticket }),
+                Message::Answer { ticket, answer } => self.calls.deliver(ticket, answer),
+                Message::Connection { accepted, listener } => self.serve_connection(accepted, listener),
+                Message::Begin(_) => unreachable!("a shard begins once, before it serves its mailbox"),
+            }
+        }
+    }
+
+    fn take_call(self: &Rc<Self>, call: Call, reply_to: ReplyTo) {
+        match call {
+            Call::Produce(call) => self.produce(call, reply_to),
+            Call::Fetch(call) => self.env.spawn(TaskClass::Network, self.clone().fetch(call, reply_to)),
+            Call::HurryFetch(ticket) => {
+                self.hurry_fetch(ReplyTo { shard: reply_to.shard, ticket });
+                self.answer(reply_to, Answer::Done);
+            }
+            Call::FindOffsets(finds) => {
+                self.env.spawn(TaskClass::Network, self.clone().find_offsets(finds, reply_to));
+            }
+            Call::FindEpochEnds(finds) => self.find_epoch_ends(finds, reply_to),
+            Call::Command(command) => self.commands.push(command, reply_to),
+            Call::ApplyImage(change) => {
+                self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));
+            }
+            Call::Drain => self.env.spawn(TaskClass::Admin, self.clone().drain(reply_to)),
+            Call::Close => self.env.spawn(TaskClass::Admin, self.clone().close(reply_to)),
+        }
+    }
+
+    /// Sends a message; where the mesh is full it waits in order, bounded by the requests in flight.
+    pub(super) fn post(self: &Rc<Self>, to: ShardIndex, message: Message<E::Accepted>) {
+        let mut outboxes = self.outboxes.borrow_mut();
+        let outbox = &mut outboxes[usize::from(to.0)];
+        if outbox.messages.is_empty() {
+            match self.mailbox.send(to, message) {
+                Ok(()) => return,
+                Err(MailboxFull(message)) => outbox.messages.push_back(message),
+            }
+        } else {
+            outbox.messages.push_back(message);
+        }
+        if !outbox.emptying {
+            outbox.emptying = true;
+            self.env.spawn(TaskClass::Network, self.clone().empty_outbox(to));
+        }
+    }
+
+    async fn empty_outbox(self: Rc<Self>, to: ShardIndex) {
+        loop {
+            self.env.yield_now().await;
+            let mut outboxes = self.outboxes.borrow_mut();
+            let outbox = &mut outboxes[usize::from(to.0)];
+            while let Some(message) = outbox.messages.pop_front() {
+                if let Err(MailboxFull(message)) = self.mailbox.send(to, message) {
+                    outbox.messages.push_front(message);
+                    break;
+                }
+            }
+            if outbox.messages.is_empty() {
+                outbox.emptying = false;
+                return;
+            }
+        }
+    }
+}
+
+/// A shard's part of the broker's fetch sessions.
+fn session_bounds(limits: &Limits, shard_count: u16) -> SessionBounds {
+    let share = |total: usize| total.div_ceil(usize::from(shard_count));
+    SessionBounds {
+        sessions_max: share(limits.state.fetch_session_slots),
+        partitions_per_session_max: limits.state.fetch_session_partitions_max,
+        partitions_max: share(limits.state.fetch_session_partitions_total_max),
+        eviction_after: limits.state.fetch_session_eviction_after,
+    }
+}

@@ -1,0 +1,174 @@
+//! The command line: what can be said, in words that `--help` explains.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A Kafka broker on io_uring: one thread per core, an acknowledged record is on disk.
+#[derive(Parser, Debug)]
+#[command(name = "ringlog", version, max_term_width = 100)]
+pub struct CommandLine {
+    /// What to do; without a command, start a broker on 127.0.0.1:9092 with ./data.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What the program can do.
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Start a broker.
+    Start(StartArguments),
+}
+
+/// How to start a broker. A flag wins over the configuration file.
+#[derive(Args, Debug, Default)]
+pub struct StartArguments {
+    /// A Kafka server.properties file.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where the data lies [log.dirs; default ./data].
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where to listen [listeners; default 127.0.0.1:9092].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: Option<String>,
+    /// What clients are told to connect to, if it differs [advertised.listeners].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// This broker's id [node.id; default 1].
+    #[arg(long, value_name = "ID")]
+    pub node_id: Option<i32>,
+    /// How many cores to use, each with a thread of its own [ringlog.cores; default all].
+    #[arg(long, value_name = "COUNT")]
+    pub cores: Option<u16>,
+    /// What an acknowledgement promises [ringlog.durability; default durable].
+    #[arg(long, value_enum)]
+    pub durability: Option<DurabilityArgument>,
+    /// How long an idle core polls before it sleeps, in microseconds: 0 on a shared host, 50 to 200 in
+    /// production, more for the lowest latency [ringlog.idle.spin.us; default 0].
+    #[arg(long, value_name = "MICROSECONDS")]
+    pub idle_spin_us: Option<u64>,
+    /// Any other key of server.properties.
+    #[arg(long = "override", value_name = "KEY=VALUE")]
+    pub overrides: Vec<String>,
+    /// How to write the log of events.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    pub log_format: LogFormat,
+    /// Pretend that the kernel lacks a feature, to try the fallback for it.
+    #[arg(long, value_name = "FEATURE", hide = true)]
+    pub pretend_absent: Vec<String>,
+}
+
+/// What an acknowledgement promises.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DurabilityArgument {
+    /// The record is on stable storage.
+    Durable,
+    /// The record is in memory and reaches storage soon: what Kafka promises.
+    Relaxed,
+}
+
+/// How the log of events is written.
+#[derive(ValueEnum, Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// A flag that cannot be used.
+#[derive(Debug, PartialEq, Eq)]
+pub struct FlagProblem {
+    /// What is wrong and what would be right.
+    pub message: String,
+}
+
+impl StartArguments {
+    /// The flags as configuration keys, in the order they apply over the file.
+    ///
+    /// # Errors
+    /// [`FlagProblem`] for an address or override that cannot be read.
+    pub fn as_properties(&self) -> Result<Vec<(String, String)>, FlagProblem> {
+        let mut properties = Vec::new();
+        let mut set = |key: &str, value: String| properties.push((key.to_owned(), value));
+        if let Some(data_dir) = &self.data_dir {
+            set("log.dirs", data_dir.display().to_string());
+        }
+        if let Some(address) = &self.listen {
+            set("listeners", format!("PLAINTEXT://{}", checked_address("--listen", address)?));
+        }
+        if let Some(address) = &self.advertise {
+            set("advertised.listeners", format!("PLAINTEXT://{}", checked_address("--advertise", address)?));
+        }
+        if let Some(node_id) = self.node_id {
+            set("node.id", node_id.to_string());
+        }
+        if let Some(cores) = self.cores {
+            set("ringlog.cores", cores.to_string());
+        }
+        if let Some(durability) = self.durability {
+            let name = durability.to_possible_value().expect("no durability is hidden").get_name().to_owned();
+            set("ringlog.durability", name);
+        }
+        if let Some(idle_spin_us) = self.idle_spin_us {
+            set("ringlog.idle.spin.us", idle_spin_us.to_string());
+        }
+        for text in &self.overrides {
+            let Some((key, value)) = text.split_once('=') else {
+                return Err(FlagProblem { message: format!("--override {text}: write KEY=VALUE") });
+            };
+            set(key.trim(), value.trim().to_owned());
+        }
+        Ok(properties)
+    }
+}
+
+fn checked_address<'a>(flag: &str, text: &'a str) -> Result<&'a str, FlagProblem> {
+    let has_port =
+        text.rsplit_once(':').is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok());
+    if has_port || text.parse::<SocketAddr>().is_ok() {
+        return Ok(text);
+    }
+    Err(FlagProblem { message: format!("{flag} {text}: write HOST:PORT, for example 127.0.0.1:9092") })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn start(arguments: &[&str]) -> StartArguments {
+        let line = ["ringlog", "start"].iter().chain(arguments);
+        match CommandLine::try_parse_from(line).expect("the arguments are right").command {
+            Some(Command::Start(start)) => start,
+            None => unreachable!("start was given"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn flags_become_the_keys_of_server_properties() {
+        let start =
+            start(&["--listen", "[::1]:9093", "--durability", "relaxed", "--override", "num.partitions=3"]);
+        let properties = start.as_properties().unwrap();
+        let expected = [
+            ("listeners", "PLAINTEXT://[::1]:9093"),
+            ("ringlog.durability", "relaxed"),
+            ("num.partitions", "3"),
+        ];
+        assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn an_address_without_a_port_is_refused_with_an_example() {
+        let problem = start(&["--listen", "localhost"]).as_properties().unwrap_err();
+        assert_eq!(problem.message, "--listen localhost: write HOST:PORT, for example 127.0.0.1:9092");
+    }
+}

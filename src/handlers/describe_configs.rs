@@ -1,0 +1,114 @@
+//! DescribeConfigs: every key of a topic or of this broker, with where its value comes from (KIP-226).
+
+use std::rc::Rc;
+
+use ringlog_core::config::ConfigRow;
+use ringlog_core::config::describe::{broker_rows, topic_rows};
+use ringlog_core::error_code::ErrorCode;
+use ringlog_core::metadata::topic_name;
+use ringlog_core::refusal::{Refusal, error_code_for};
+use ringlog_net::connection::Outcome;
+use ringlog_net::protocol::describe_configs::{
+    DescribeConfigsRequest, DescribeConfigsResource, DescribeConfigsResourceResult, DescribeConfigsResponse,
+    DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use ringlog_net::protocol::{DecodeError, Decoder};
+use ringlog_runtime::environment::Environment;
+
+use crate::broker::shard::Shard;
+use crate::handlers::Request;
+
+/// Kafka's `ConfigResource.Type`.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+
+/// Answers one DescribeConfigs request.
+pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
+    let asked = DescribeConfigsRequest::decode(&mut Decoder::new(&request.body), request.version)?;
+    let described: Vec<Described> =
+        asked.resources.iter().map(|resource| describe(&shard, resource)).collect();
+    let results = asked
+        .resources
+        .iter()
+        .zip(&described)
+        .map(|(resource, described)| DescribeConfigsResult {
+            error_code: described.error.number(),
+            error_message: described.message.as_deref(),
+            resource_type: resource.resource_type,
+            resource_name: resource.resource_name,
+            configs: described.rows.iter().map(|row| row_response(row, &asked)).collect(),
+        })
+        .collect();
+    let response = DescribeConfigsResponse { results, ..DescribeConfigsResponse::default() };
+    Ok(request.respond(&shard, &response).await)
+}
+
+struct Described {
+    error: ErrorCode,
+    message: Option<String>,
+    rows: Vec<ConfigRow>,
+}
+
+fn describe<E: Environment>(shard: &Shard<E>, resource: &DescribeConfigsResource<'_>) -> Described {
+    match rows(shard, resource) {
+        Ok(mut rows) => {
+            // Null keys ask for all; an empty list does too, as old clients send it.
+            if let Some(keys) = resource.configuration_keys.as_ref().filter(|keys| !keys.is_empty()) {
+                rows.retain(|row| keys.contains(&row.name));
+            }
+            Described { error: ErrorCode::None, message: None, rows }
+        }
+        Err(refusal) => Described {
+            error: error_code_for(&refusal),
+            message: Some(refusal.to_string()),
+            rows: Vec::new(),
+        },
+    }
+}
+
+fn rows<E: Environment>(
+    shard: &Shard<E>,
+    resource: &DescribeConfigsResource<'_>,
+) -> Result<Vec<ConfigRow>, Refusal> {
+    let name = resource.resource_name;
+    match resource.resource_type {
+        TOPIC => {
+            topic_name::check(name).map_err(|reason| Refusal::InvalidTopicName { reason })?;
+            let image = shard.image();
+            let topic = image.topic(name).ok_or(Refusal::UnknownTopicOrPartition)?;
+            Ok(topic_rows(&shard.config, &topic.configs))
+        }
+        BROKER if name.is_empty() || name.parse() == Ok(shard.config.node_id.0) => {
+            Ok(broker_rows(&shard.config))
+        }
+        BROKER => Err(Refusal::InvalidRequest {
+            reason: format!("broker {} was asked about broker '{name}'", shard.config.node_id).into(),
+        }),
+        other => Err(Refusal::InvalidRequest {
+            reason: format!("no configuration of resource type {other}").into(),
+        }),
+    }
+}
+
+fn row_response<'r>(
+    row: &'r ConfigRow,
+    asked: &DescribeConfigsRequest<'_>,
+) -> DescribeConfigsResourceResult<'r> {
+    let synonyms = row.synonyms.iter().filter(|_| asked.include_synonyms);
+    DescribeConfigsResourceResult {
+        name: row.name,
+        value: row.value.as_deref(),
+        read_only: row.read_only,
+        config_source: row.source.number(),
+        is_sensitive: row.sensitive,
+        synonyms: synonyms
+            .map(|synonym| DescribeConfigsSynonym {
+                name: synonym.name,
+                value: synonym.value.as_deref(),
+                source: synonym.source.number(),
+            })
+            .collect(),
+        config_type: row.kind.number(),
+        documentation: asked.include_documentation.then_some(row.documentation),
+    }
+}

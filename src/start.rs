@@ -1,0 +1,184 @@
+//! `ringlog start`: from arguments to a running broker on real rings.
+//!
+//! ```text
+//!   arguments + file ──► config ──► host check ──► directory lock ──► one executor per core ──► banner ──► stop
+//! ```
+
+use std::error::Error;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use ringlog_core::config::{BrokerConfig, Durability, ListenerConfig};
+use ringlog_runtime::environment::Environment;
+use ringlog_runtime::host::{self, HostReport};
+use ringlog_runtime::uring::{self, Feature, ShardsConfig, UringEnvironment};
+use ringlog_storage::StoreConfig;
+use tracing_subscriber::EnvFilter;
+
+use crate::broker::message::Message;
+use crate::broker::{BrokerStart, Listening, run_first_shard, run_other_shard};
+use crate::command_line::{LogFormat, StartArguments};
+
+/// The real environment's mailbox for this broker's messages.
+type Mailbox =
+    <UringEnvironment as Environment>::Mailbox<Message<<UringEnvironment as Environment>::Accepted>>;
+
+/// Where the system says what this machine is called.
+const HOSTNAME_FILE: &str = "/proc/sys/kernel/hostname";
+
+/// Runs a broker until it is told to stop; problems are told on standard error.
+pub fn start(arguments: &StartArguments) -> ExitCode {
+    start_logging(arguments.log_format);
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("ringlog: {problem}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &StartArguments) -> Result<(), Box<dyn Error>> {
+    let config = load_config(arguments)?;
+    std::fs::create_dir_all(&config.log_dir)
+        .map_err(|error| format!("cannot create the data directory {}: {error}", config.log_dir.display()))?;
+    let pretend_absent = absent_features(arguments)?;
+    let needs = host::HostNeeds { pretend_absent: pretend_absent.clone() };
+    let report = host::check(&config.log_dir, &needs)?;
+    let _lock = host::lock_directory(&config.log_dir)?;
+    let shards = ShardsConfig {
+        cores: cores(config.cores)?,
+        idle_spin: config.idle_spin,
+        arena_bytes_max: config.limits().memory.arena_bytes_max,
+        mesh_capacity: config.limits().memory.mesh_capacity,
+        pretend_absent,
+        ..ShardsConfig::default()
+    };
+    let start = Arc::new(broker_start(config)?);
+    let report = Arc::new(report);
+    uring::run_shards(shards, move |env: UringEnvironment, mailbox: Mailbox| {
+        run_shard(env, mailbox, start.clone(), report.clone())
+    })?;
+    Ok(())
+}
+
+async fn run_shard(
+    env: UringEnvironment,
+    mailbox: Mailbox,
+    start: Arc<BrokerStart>,
+    report: Arc<HostReport>,
+) {
+    let ended = if env.shard().0 == 0 {
+        let stop = env.stop_requested();
+        let (config, shard_count) = (start.config.clone(), env.shard_count());
+        let banner = move |listening: Listening<'_>| print_banner(&config, shard_count, &report, &listening);
+        run_first_shard(env, mailbox, start, stop, banner).await
+    } else {
+        run_other_shard(env, mailbox, start).await
+    };
+    if let Err(failure) = ended {
+        // The other shards wait for this one: there is nothing to go on with.
+        eprintln!("ringlog: {failure}");
+        std::process::exit(1);
+    }
+}
+
+/// The file's keys, then the flags over them.
+fn load_config(arguments: &StartArguments) -> Result<BrokerConfig, Box<dyn Error>> {
+    let text = match &arguments.config {
+        Some(path) => std::fs::read_to_string(path)
+            .map_err(|error| format!("cannot read the configuration {}: {error}", path.display()))?,
+        None => String::new(),
+    };
+    let flags = arguments.as_properties().map_err(|problem| problem.message)?;
+    let flags: Vec<(&str, String)> = flags.iter().map(|(key, value)| (key.as_str(), value.clone())).collect();
+    let (config, notes) = BrokerConfig::from_properties_and_flags(&text, &flags)?;
+    for note in notes {
+        tracing::warn!("{note}");
+    }
+    Ok(config)
+}
+
+fn broker_start(config: BrokerConfig) -> Result<BrokerStart, Box<dyn Error>> {
+    let bind_addresses = config.listeners.iter().map(bind_address).collect::<Result<_, _>>()?;
+    let default_host = std::fs::read_to_string(HOSTNAME_FILE)
+        .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
+    let limits = config.limits();
+    let store = StoreConfig {
+        tail_cache_bytes_max: limits.memory.tail_cache_bytes_max,
+        open_files_max: limits.storage.open_segments_max,
+        producers_max: limits.state.producers_per_partition_max,
+        ..StoreConfig::production()
+    };
+    Ok(BrokerStart { config, bind_addresses, default_host, store })
+}
+
+fn bind_address(listener: &ListenerConfig) -> Result<SocketAddr, String> {
+    let host = if listener.host.is_empty() { "0.0.0.0" } else { &listener.host };
+    let mut addresses = (host, listener.port)
+        .to_socket_addrs()
+        .map_err(|error| format!("cannot listen on {host}:{}: {error}", listener.port))?;
+    addresses.next().ok_or_else(|| format!("cannot listen on {host}: the name has no address"))
+}
+
+fn start_logging(format: LogFormat) {
+    let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match format {
+        LogFormat::Text => subscriber.with_target(false).init(),
+        LogFormat::Json => subscriber.json().init(),
+    }
+}
+
+fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, listening: &Listening<'_>) {
+    let addresses: Vec<String> = listening.addresses.iter().map(SocketAddr::to_string).collect();
+    let durability = match config.durability {
+        Durability::Durable => "durable: an acknowledged record is on stable storage",
+        Durability::Relaxed => "relaxed: an acknowledged record is in memory and reaches storage soon",
+    };
+    println!("ringlog {}", env!("CARGO_PKG_VERSION"));
+    println!("  listens on   {}", addresses.join(", "));
+    println!("  data in      {}", absolute(&config.log_dir));
+    println!("  durability   {durability}");
+    println!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros());
+    println!("  cluster      {}, {} topics", listening.image.cluster_id(), listening.image.topic_count());
+    println!("  last stop    {}", last_stop(listening));
+    println!("  host         {report}");
+}
+
+/// What recovery did, in a few words; damage is told log by log.
+fn last_stop(listening: &Listening<'_>) -> String {
+    for (partition, damage) in listening.recovered.damaged() {
+        tracing::error!(%partition, %damage, "a log is damaged below its durable end and refused");
+    }
+    if listening.recovered.is_clean() {
+        return "clean, or the first start".to_owned();
+    }
+    let repairs = listening.recovered.repairs();
+    let (replayed, scanned, cut) = repairs.fold((0, 0, 0), |(replayed, scanned, cut), repair| {
+        (replayed + repair.batches_replayed, scanned + repair.batches_scanned, cut + repair.bytes_cut)
+    });
+    format!("unclean: {replayed} batches replayed from journals, {scanned} scanned, {cut} bytes cut")
+}
+
+/// The first of the cores this process may use.
+fn cores(count: Option<u16>) -> Result<Vec<usize>, String> {
+    let mut cores = uring::usable_cores();
+    let Some(count) = count else { return Ok(cores) };
+    let count = usize::from(count);
+    if count == 0 || count > cores.len() {
+        return Err(format!("{count} cores are asked for; this process may use 1 to {}", cores.len()));
+    }
+    cores.truncate(count);
+    Ok(cores)
+}
+
+fn absent_features(arguments: &StartArguments) -> Result<Vec<Feature>, Box<dyn Error>> {
+    Ok(arguments.pretend_absent.iter().map(|name| name.parse()).collect::<Result<_, _>>()?)
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

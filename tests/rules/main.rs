@@ -1,0 +1,11 @@
+//! Kafka's rules, one test each, against the whole broker in memory: real bytes in, real bytes out.
+//!
+//! The letters are those of the rule list: W wire and connection, P produce, F fetch, L offsets, A administration.
+
+mod harness;
+
+mod fetch;
+mod offsets;
+mod produce;
+mod topics;
+mod wire;

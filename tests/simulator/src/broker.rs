@@ -1,0 +1,69 @@
+//! The broker as a program of the simulator: the very code that serves real clients, on the memory environment.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use ringlog::broker::message::Message;
+use ringlog::broker::{BrokerStart, run_first_shard, run_other_shard};
+use ringlog_core::config::BrokerConfig;
+use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::memory::{MemoryAccepted, MemoryWorld};
+use ringlog_storage::StoreConfig;
+
+use crate::planted::{Bug, Planted};
+use crate::run::{ADDRESS, Program, Running};
+
+/// Indexes of a few entries fill up, and with them their segments: rolls happen in every run.
+const PROPERTIES: &str = "node.id=1\n\
+    log.dirs=/data\n\
+    num.partitions=2\n\
+    log.index.interval.bytes=256\n\
+    log.index.size.max.bytes=64\n";
+
+/// The broker, with sizes so small that everything that can fill up does.
+pub struct Broker {
+    start: Arc<BrokerStart>,
+}
+
+impl Broker {
+    /// A broker with tiny journals, caches and segments.
+    ///
+    /// # Panics
+    /// If its own configuration is wrong.
+    pub fn tiny() -> Broker {
+        let properties = format!("{PROPERTIES}listeners=PLAINTEXT://{ADDRESS}\n");
+        let (config, notes) = BrokerConfig::from_properties(&properties).expect("the configuration is right");
+        assert!(notes.is_empty(), "{notes:?}");
+        let address: SocketAddr = ADDRESS.parse().expect("an address");
+        let start = BrokerStart {
+            config,
+            bind_addresses: vec![address],
+            default_host: "127.0.0.1".to_owned(),
+            store: StoreConfig::tiny(),
+        };
+        Broker { start: Arc::new(start) }
+    }
+}
+
+impl Program for Broker {
+    fn start(&self, world: &MemoryWorld, shard_count: u16, bug: Bug) -> Running {
+        let running = Running::default();
+        let mailboxes = world.mesh::<Message<MemoryAccepted>>(shard_count);
+        for (shard, mailbox) in (0..shard_count).zip(mailboxes) {
+            let env = Planted::new(world.environment(shard, shard_count), bug);
+            let (start, running, shard_env) = (self.start.clone(), running.clone(), env.clone());
+            env.spawn(TaskClass::Network, async move {
+                if shard > 0 {
+                    // A shard that cannot open its logs leaves the broker without it, as an aborted process would.
+                    let _ = run_other_shard(shard_env, mailbox, start).await;
+                    return;
+                }
+                let stop = running.stop_asked(shard_env.clone());
+                // A start that fails on a failing disk is a life without service: the next one must recover.
+                let _ = run_first_shard(shard_env, mailbox, start, stop, |_| {}).await;
+                running.note_end();
+            });
+        }
+        running
+    }
+}
