@@ -33,9 +33,11 @@ pub mod waiting_fetches;
 
 use std::fmt;
 use std::future::Future;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_core::config::BrokerConfig;
 use ringlog_core::ids::ShardIndex;
@@ -49,6 +51,12 @@ use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
 use crate::broker::message::{Call, Message};
 use crate::broker::opening::Opening;
 use crate::broker::shard::Shard;
+
+/// How long to wait for a port that is in use.
+const PORT_WAIT_MAX: Duration = Duration::from_secs(3);
+
+/// How often to look whether it is free.
+const PORT_LOOK: Duration = Duration::from_millis(20);
 
 /// Why a broker could not start or had to end.
 #[derive(Debug)]
@@ -153,9 +161,22 @@ pub async fn run_other_shard<E: Environment>(
 async fn bind<E: Environment>(env: &E, start: &BrokerStart) -> Result<Vec<E::Listener>, BrokerFailure> {
     let mut sockets = Vec::with_capacity(start.bind_addresses.len());
     for address in &start.bind_addresses {
-        sockets.push(env.listen(*address).await.map_err(BrokerFailure::Listen)?);
+        sockets.push(listen(env, *address).await.map_err(BrokerFailure::Listen)?);
     }
     Ok(sockets)
+}
+
+/// Binds, patiently: the kernel gives a port back a moment after the rings of the process that held it are gone.
+async fn listen<E: Environment>(env: &E, address: SocketAddr) -> Result<E::Listener, ListenFailure> {
+    let deadline = env.now() + PORT_WAIT_MAX;
+    loop {
+        match env.listen(address).await {
+            Err(failure) if failure.error.kind() == ErrorKind::AddrInUse && env.now() < deadline => {
+                env.sleep_until(env.now() + PORT_LOOK).await;
+            }
+            listened => return listened,
+        }
+    }
 }
 
 /// Lets this process join the cluster: where clients reach it, and whether readers must look out for lost records.

@@ -293,6 +293,20 @@ impl Driver {
         false
     }
 
+    /// Wakes the pump if it sleeps on work: completions, queued operations or messages.
+    pub(super) fn wake_if_there_is_work(&self) {
+        let has_messages = self.deliver();
+        let mut core = self.core.borrow_mut();
+        let pump = if has_messages || core.has_work() { core.pump.take() } else { None };
+        drop(core);
+        wake(pump);
+    }
+
+    /// Whether a turn would find something to do.
+    pub(super) fn has_work(&self) -> bool {
+        self.core.borrow_mut().has_work()
+    }
+
     /// Awake again, whatever the reason.
     pub(super) fn wake_up(&self) {
         self.doorplates[usize::from(self.shard.0)].wake();

@@ -132,7 +132,7 @@ pub(super) async fn pump(driver: Rc<Driver>, mut bell: Doorbell, idle_spin: Dura
 /// Until the bell rings or a task of this shard queues an operation.
 async fn sleep(driver: &Driver, bell: &Doorbell) {
     poll_fn(|context| {
-        if bell.state.rang.replace(false) || driver.poll_queued(context).is_ready() {
+        if bell.state.rang.replace(false) || driver.has_work() || driver.poll_queued(context).is_ready() {
             return Poll::Ready(());
         }
         bell.state.pump.set(Some(context.waker().clone()));
