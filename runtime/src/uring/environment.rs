@@ -147,6 +147,7 @@ impl Environment for UringEnvironment {
         self.shard.random.next()
     }
 
+    #[expect(clippy::manual_async_fn, reason = "the future outlives the borrow of self")]
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
         async move {
             loop {
@@ -159,6 +160,7 @@ impl Environment for UringEnvironment {
         }
     }
 
+    #[expect(clippy::manual_async_fn, reason = "the future outlives the borrow of self")]
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {
         async { glommio::executor().yield_task_queue_now().await }
     }

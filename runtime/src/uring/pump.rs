@@ -78,7 +78,7 @@ impl Doorbell {
         // SAFETY: the byte is static; both descriptors live as long as this bell and its driver.
         let pushed = unsafe { self.ring.submission().push_multiple(&[poll, send]) };
         pushed.expect("the bell's ring is empty when the bell is armed");
-        while self.ring.submission().len() > 0 {
+        while !self.ring.submission().is_empty() {
             match self.ring.submit() {
                 Ok(_) => {}
                 Err(error) if matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {}

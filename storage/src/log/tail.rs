@@ -247,10 +247,10 @@ impl Tail {
         let after = self
             .marks
             .partition_point(|mark| key(mark) <= (start.segment, stop_max) && mark.base_offset < end);
-        if let Some(mark) = after.checked_sub(1).map(|index| self.marks[index]) {
-            if key(&mark) > (start.segment, position) {
-                position = mark.position;
-            }
+        if let Some(mark) = after.checked_sub(1).map(|index| self.marks[index])
+            && key(&mark) > (start.segment, position)
+        {
+            position = mark.position;
         }
         while let Some(header) = self.header_at(start.segment, position) {
             let next = position + header.size_bytes() as u64;

@@ -20,9 +20,12 @@ fn mode_number(mode: OpenMode) -> u8 {
     }
 }
 
+/// Which file, opened how.
+type FileKey = (PathBuf, u8);
+
 /// Open files, at most so many.
 pub(crate) struct FileCache<E: Environment> {
-    files: RefCell<BTreeMap<(PathBuf, u8), (E::File, u64)>>,
+    files: RefCell<BTreeMap<FileKey, (E::File, u64)>>,
     uses: Cell<u64>,
     files_max: usize,
 }
