@@ -10,7 +10,7 @@
 //! - [`partition`], [`produce`], [`produces`]: a batch's way into the log and its answer's way out
 //! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
-//! - [`stop`]: stopping
+//! - [`stop`] ends it all
 //! - [`calls`], [`deadlines`], [`opening`], [`refusals`]: tools of the above
 
 pub mod calls;

@@ -145,15 +145,10 @@ fn partition_response(request: &Request, partition_index: i32, found: Found) -> 
             offset: place.offset.0,
             timestamp: place.timestamp.0,
             leader_epoch: place.leader_epoch.0,
-            ..ListOffsetsPartitionResponse::default()
         },
-        Ok(None) => ListOffsetsPartitionResponse {
-            partition_index,
-            offset: -1,
-            timestamp: -1,
-            leader_epoch: -1,
-            ..ListOffsetsPartitionResponse::default()
-        },
+        Ok(None) => {
+            ListOffsetsPartitionResponse { partition_index, offset: -1, timestamp: -1, leader_epoch: -1 }
+        }
         Err(refusal) => ListOffsetsPartitionResponse {
             partition_index,
             error_code: error_code_at(error_code_for(&refusal), ApiKey::ListOffsets as i16, request.version)
@@ -161,7 +156,6 @@ fn partition_response(request: &Request, partition_index: i32, found: Found) -> 
             offset: -1,
             timestamp: -1,
             leader_epoch: -1,
-            ..ListOffsetsPartitionResponse::default()
         },
     }
 }
