@@ -142,13 +142,18 @@ fn partition_response(request: &Request, partition_index: i32, found: Found) -> 
     match found {
         Ok(Some(place)) => ListOffsetsPartitionResponse {
             partition_index,
+            error_code: 0,
             offset: place.offset.0,
             timestamp: place.timestamp.0,
             leader_epoch: place.leader_epoch.0,
         },
-        Ok(None) => {
-            ListOffsetsPartitionResponse { partition_index, offset: -1, timestamp: -1, leader_epoch: -1 }
-        }
+        Ok(None) => ListOffsetsPartitionResponse {
+            partition_index,
+            error_code: 0,
+            offset: -1,
+            timestamp: -1,
+            leader_epoch: -1,
+        },
         Err(refusal) => ListOffsetsPartitionResponse {
             partition_index,
             error_code: error_code_at(error_code_for(&refusal), ApiKey::ListOffsets as i16, request.version)
