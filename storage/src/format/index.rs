@@ -153,7 +153,7 @@ mod tests {
         assert!(parse_index::<OffsetEntry>(base, &unordered).is_none());
         let torn = index_bytes(base, &[entry(9, 4100), entry(0, 0), entry(12, 9000)]);
         assert!(parse_index::<OffsetEntry>(base, &torn).is_none());
-        assert!(parse_index::<OffsetEntry>(base, &bytes[..11]).is_none(), "a file cut within an entry");
+        assert!(parse_index::<OffsetEntry>(base, &bytes[..12]).is_none(), "a file cut within an entry");
     }
 
     #[test]

@@ -242,7 +242,10 @@ async fn close<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFai
 async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) -> Result<(), DiskFailure> {
     let (segment, size, offsets, times) = {
         let mut state = log.state.borrow_mut();
-        if state.damage.is_some() || state.is_closed || state.active().allocated == state.active().size() {
+        let active = state.active();
+        // A segment begun and still empty has no file yet.
+        let is_exact = active.is_created && active.allocated == active.size();
+        if state.damage.is_some() || state.is_closed || is_exact {
             return Ok(());
         }
         assert!(state.open.len() == 1 && state.pending.is_empty(), "a closing log was flushed");
