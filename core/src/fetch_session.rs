@@ -199,10 +199,14 @@ impl FetchSessions {
             session.forget(forgotten);
         }
         let room = self.bounds.partitions_per_session_max.min(self.bounds.partitions_max - others);
-        let wanted = request.wanted.iter().try_for_each(|wanted| session.want(wanted.clone(), room));
+        let fits = request.wanted.iter().all(|wanted| session.want(wanted.clone(), room));
         let after = session.in_order.len();
         self.partition_count = others + after;
-        wanted?;
+        if !fits {
+            // Every client knows what to do without a session; none knows what to do with a full one.
+            self.close(request.session_id);
+            return Err(Refusal::FetchSessionIdNotFound);
+        }
         if after == 0 {
             self.close(request.session_id);
             return Ok(FetchContext { kind: Kind::Sessionless, wanted: request.wanted });
@@ -319,18 +323,17 @@ impl Session {
         (self.privileged, self.in_order.len())
     }
 
-    fn want(&mut self, wanted: Wanted, partitions_max: usize) -> Result<(), Refusal> {
+    /// Adds a partition or changes what is wanted of it; false if there is no room.
+    fn want(&mut self, wanted: Wanted, partitions_max: usize) -> bool {
         if let Some(order) = self.order_of.get(&wanted.partition) {
             self.in_order.get_mut(order).expect("both maps hold the same partitions").wanted = wanted;
-            return Ok(());
+            return true;
         }
         if self.in_order.len() >= partitions_max {
-            return Err(Refusal::LimitReached {
-                reason: format!("a fetch session holds at most {partitions_max} partitions"),
-            });
+            return false;
         }
         self.push(Remembered { wanted, told: None });
-        Ok(())
+        true
     }
 
     fn forget(&mut self, partition: &PartitionKey) {
@@ -536,6 +539,7 @@ mod tests {
         assert_eq!(make(&mut sessions, request(0, 0, &[0, 1, 2, 3]), at(0), 7).session_id, NO_SESSION);
         make(&mut sessions, request(0, 0, &[0, 1, 2]), at(0), 7);
         assert_eq!(make(&mut sessions, request(0, 0, &[0, 1, 2]), at(0), 8).session_id, NO_SESSION);
-        assert!(matches!(sessions.open(request(7, 1, &[3]), at(1)), Err(Refusal::LimitReached { .. })));
+        assert_eq!(sessions.open(request(7, 1, &[3]), at(1)).unwrap_err(), Refusal::FetchSessionIdNotFound);
+        assert_eq!((sessions.count(), sessions.partition_count), (0, 0), "the client starts over without it");
     }
 }

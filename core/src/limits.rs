@@ -234,7 +234,7 @@ impl Limits {
                 journal_commit_bytes_max: 8 * MIB,
                 open_segments_max: 4_096,
                 read_ahead_bytes: MIB,
-                metadata_frame_bytes_max: 64 * MIB,
+                metadata_frame_bytes_max: 16 * MIB,
             },
             state: StateLimits {
                 fetch_session_slots: 1_000,

@@ -313,6 +313,7 @@ impl From<ProducerRefusal> for Refusal {
 const PRODUCE: i16 = 0;
 const FETCH: i16 = 1;
 const LIST_OFFSETS: i16 = 2;
+const DELETE_TOPICS: i16 = 20;
 const INIT_PRODUCER_ID: i16 = 22;
 const ADD_PARTITIONS_TO_TXN: i16 = 24;
 const ADD_OFFSETS_TO_TXN: i16 = 25;
@@ -324,6 +325,7 @@ pub fn error_code_at(code: ErrorCode, api_key: i16, version: i16) -> ErrorCode {
     match (code, api_key) {
         (ErrorCode::KafkaStorageError, FETCH) if version <= 5 => ErrorCode::NotLeaderOrFollower,
         (ErrorCode::OffsetNotAvailable, LIST_OFFSETS) if version < 5 => ErrorCode::LeaderNotAvailable,
+        (ErrorCode::TopicDeletionDisabled, DELETE_TOPICS) if version < 3 => ErrorCode::InvalidRequest,
         // KIP-588: where the answer may be PRODUCER_FENCED; Produce never got it, at any version.
         (ErrorCode::ProducerFenced, PRODUCE) => ErrorCode::InvalidProducerEpoch,
         (ErrorCode::ProducerFenced, INIT_PRODUCER_ID) if version < 4 => ErrorCode::InvalidProducerEpoch,
@@ -428,6 +430,19 @@ mod tests {
     fn an_offset_not_yet_known_looks_like_an_election_to_an_old_list_offsets() {
         let seen = |version| error_code_at(ErrorCode::OffsetNotAvailable, LIST_OFFSETS, version);
         assert_eq!((seen(4), seen(5)), (ErrorCode::LeaderNotAvailable, ErrorCode::OffsetNotAvailable));
+    }
+
+    #[test]
+    fn switched_off_deletion_is_a_bad_request_to_a_version_without_the_code() {
+        let seen = |version| error_code_at(ErrorCode::TopicDeletionDisabled, DELETE_TOPICS, version);
+        assert_eq!((seen(2), seen(3)), (ErrorCode::InvalidRequest, ErrorCode::TopicDeletionDisabled));
+    }
+
+    #[test]
+    fn a_refused_batch_keeps_its_code_and_its_reason_in_words() {
+        let refusal = Refusal::from(BatchFault::TooLarge { size_bytes: 9, size_bytes_max: 8 });
+        assert_eq!(error_code_for(&refusal), ErrorCode::MessageTooLarge);
+        assert_eq!(refusal.to_string(), "the batch has 9 bytes, the topic allows 8");
     }
 
     #[test]

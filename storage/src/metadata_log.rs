@@ -13,13 +13,17 @@
 //!
 //! Always true: an append returns after the records *and* the end frame behind them are synced. So an invalid frame
 //! with nothing valid behind it is a write that never returned, and is dropped; an invalid frame with a valid
-//! one behind it is damage to what was acted by, and is reported, never dropped. After a failed write the log
-//! takes no more: what the disk holds is unknown.
+//! one behind it is damage to what was acted by, and is reported, never dropped. What a start reads is acted by
+//! as well, so opening syncs it and puts the end frame there that a crash may have kept away. After a failed
+//! write the log takes no more: what the disk holds is unknown.
+
+pub mod meta_properties;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ringlog_core::checksum::{crc32c, crc32c_append};
+use ringlog_core::limits::Limits;
 use ringlog_core::metadata::MetadataRecord;
 use ringlog_runtime::buffer::BufMut;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, WriteSync};
@@ -30,7 +34,7 @@ const CHECKSUM_POSITION: usize = 28;
 const FILE_NAME: &str = "metadata.log";
 
 /// Most bytes of one record set: far above any request's worth of topics.
-pub const FRAME_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+pub const FRAME_BODY_BYTES_MAX: usize = Limits::production().storage.metadata_frame_bytes_max;
 
 /// How much is read at once when the log is opened.
 const READ_BYTES: usize = 256 * 1024;
@@ -98,6 +102,21 @@ struct End {
     position: u64,
     next_index: u64,
     checksum: u32,
+    /// Whether nothing is before it, or an end frame.
+    is_sealed: bool,
+}
+
+impl End {
+    const START: End = End { position: 0, next_index: 0, checksum: 0, is_sealed: true };
+
+    fn after(self, body_bytes: usize, record_count: u32, checksum: u32) -> End {
+        End {
+            position: self.position + (HEADER_BYTES + body_bytes) as u64,
+            next_index: self.next_index + u64::from(record_count),
+            checksum,
+            is_sealed: record_count == 0,
+        }
+    }
 }
 
 impl<E: Environment> MetadataLog<E> {
@@ -116,9 +135,13 @@ impl<E: Environment> MetadataLog<E> {
         let (records, end) = read_frames(&bytes, &path)?;
         if end.position < bytes.len() as u64 {
             file.truncate(end.position).await.map_err(MetadataLogFailure::Disk)?;
-            file.sync().await.map_err(MetadataLogFailure::Disk)?;
         }
-        let log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false };
+        // A process that was killed may have left frames that no sync covers.
+        file.sync().await.map_err(MetadataLogFailure::Disk)?;
+        let mut log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false };
+        if !end.is_sealed {
+            log.write_frame(&[], 0).await?;
+        }
         Ok((log, records))
     }
 
@@ -130,6 +153,9 @@ impl<E: Environment> MetadataLog<E> {
     pub async fn append(&mut self, records: &[MetadataRecord]) -> Result<(), MetadataLogFailure> {
         if self.fenced {
             return Err(MetadataLogFailure::Fenced);
+        }
+        if records.is_empty() {
+            return Ok(());
         }
         let body = encode(records);
         if body.len() > FRAME_BODY_BYTES_MAX {
@@ -152,11 +178,9 @@ impl<E: Environment> MetadataLog<E> {
             .await
             .map_err(MetadataLogFailure::Disk)?;
         self.fenced = false;
-        self.end = End {
-            position: self.end.position + (HEADER_BYTES + body.len()) as u64,
-            next_index: self.end.next_index + record_count as u64,
-            checksum: u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().expect("four bytes")),
-        };
+        let checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().expect("four bytes"));
+        let record_count = u32::try_from(record_count).expect("the header holds it");
+        self.end = self.end.after(body.len(), record_count, checksum);
         Ok(())
     }
 }
@@ -254,7 +278,7 @@ impl<'a> Frame<'a> {
 /// All records up to the last whole frame, and where that ends.
 fn read_frames(bytes: &[u8], path: &Path) -> Result<(Vec<MetadataRecord>, End), MetadataLogFailure> {
     let mut records = Vec::new();
-    let mut end = End { position: 0, next_index: 0, checksum: 0 };
+    let mut end = End::START;
     loop {
         let position = usize::try_from(end.position).expect("the log is in memory");
         let rest = &bytes[position..];
@@ -270,11 +294,7 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<(Vec<MetadataRecord>, End), 
             Ok(frame) => {
                 frame.continues(&end).map_err(corruption)?;
                 records.extend(frame.records().map_err(corruption)?);
-                end = End {
-                    position: end.position + (HEADER_BYTES + frame.body.len()) as u64,
-                    next_index: end.next_index + u64::from(frame.record_count),
-                    checksum: frame.checksum,
-                };
+                end = end.after(frame.body.len(), frame.record_count, frame.checksum);
             }
             Err(reason) if a_frame_follows(rest) => return Err(corruption(reason)),
             // A write that never returned: nobody acted by it.
@@ -298,16 +318,15 @@ mod tests {
     }
 
     fn log_of(sets: &[&[MetadataRecord]]) -> Vec<u8> {
-        let mut end = End { position: 0, next_index: 0, checksum: 0 };
+        let mut end = End::START;
         let mut bytes = Vec::new();
         for set in sets {
             for (body, count) in [(encode(set), set.len()), (Vec::new(), 0)] {
                 let header = frame_header(end, 0, &body, count);
                 bytes.extend_from_slice(&header);
                 bytes.extend_from_slice(&body);
-                end.position = bytes.len() as u64;
-                end.next_index += count as u64;
-                end.checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().unwrap());
+                let checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().unwrap());
+                end = end.after(body.len(), count as u32, checksum);
             }
         }
         bytes
@@ -394,5 +413,70 @@ mod tests {
         let count = records.len() as u64;
         assert!(count >= appended.get(), "{count} of {} records (seed {seed})", appended.get());
         assert_eq!(records, (0..count).map(named).collect::<Vec<_>>());
+    }
+
+    fn open_in(world: &MemoryWorld) -> Result<Vec<MetadataRecord>, MetadataLogFailure> {
+        let env = world.environment(0, 1);
+        world.run_until(async move { Ok(MetadataLog::open(&env, Path::new("/data")).await?.1) })
+    }
+
+    /// A file that holds these bytes, none of them synced.
+    fn leave_unsynced(world: &MemoryWorld, bytes: Vec<u8>) {
+        let env = world.environment(0, 1);
+        world.run_until(async move {
+            let dir = Path::new("/data");
+            env.create_directory(dir).await.unwrap();
+            env.sync_directory(Path::new("/")).await.unwrap();
+            let file = env.open(&dir.join(FILE_NAME), OpenMode::BufferedWrite).await.unwrap();
+            let mut buffer = env.arena().allocate(bytes.len()).unwrap();
+            buffer.extend_from_slice(&bytes);
+            file.write_at(0, vec![buffer.freeze()], WriteSync::Later).await.unwrap();
+        });
+    }
+
+    #[test]
+    fn what_a_start_has_read_survives_a_loss_of_power_right_after() {
+        for seed in 0..50 {
+            let world = MemoryWorld::new(seed, Options::quiet());
+            leave_unsynced(&world, log_of(&[&[named(0)], &[named(1)]]));
+            assert_eq!(open_in(&world).unwrap(), [named(0), named(1)]);
+            world.crash();
+            assert_eq!(open_in(&world).unwrap(), [named(0), named(1)], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn damage_to_the_last_records_a_start_has_read_is_reported_by_the_next() {
+        let world = MemoryWorld::new(1, Options::quiet());
+        // Given a crash between the records and their end frame.
+        let mut bytes = log_of(&[&[named(0)]]);
+        bytes.truncate(bytes.len() - HEADER_BYTES);
+        let length = bytes.len();
+        leave_unsynced(&world, bytes);
+        assert_eq!(open_in(&world).unwrap(), [named(0)]);
+        let env = world.environment(0, 1);
+        world.run_until(async move {
+            let file = env.open(&Path::new("/data").join(FILE_NAME), OpenMode::BufferedWrite).await.unwrap();
+            let mut wrong = env.arena().allocate(1).unwrap();
+            wrong.extend_from_slice(&[0xee]);
+            file.write_at(length as u64 - 1, vec![wrong.freeze()], WriteSync::BeforeCompletion)
+                .await
+                .unwrap();
+        });
+        assert!(matches!(open_in(&world), Err(MetadataLogFailure::Corruption { position: 0, .. })));
+    }
+
+    #[test]
+    fn appending_nothing_writes_nothing() {
+        let world = MemoryWorld::new(1, Options::quiet());
+        let env = world.environment(0, 1);
+        let length = world.run_until(async move {
+            let dir = Path::new("/data");
+            env.create_directory(dir).await.unwrap();
+            let (mut log, _) = MetadataLog::open(&env, dir).await.unwrap();
+            log.append(&[]).await.unwrap();
+            env.open(&dir.join(FILE_NAME), OpenMode::BufferedRead).await.unwrap().length().await.unwrap()
+        });
+        assert_eq!(length, 0);
     }
 }
