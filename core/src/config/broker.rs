@@ -412,26 +412,16 @@ impl<'a> Values<'a> {
         let mut limits = Limits::production();
         let network = &mut limits.network;
         network.frame_bytes_max = self.number("socket.request.max.bytes");
-        network.frame_before_auth_bytes_max =
-            network.frame_before_auth_bytes_max.min(network.frame_bytes_max);
         network.idle_max = self.milliseconds("connections.max.idle.ms");
         network.connections_max = self.number("max.connections");
-        network.connections_reserved = network.connections_max / 20;
         network.connections_per_ip_max =
             self.number::<usize>("max.connections.per.ip").min(network.connections_max);
-        network.connections_per_second_max = self.number("max.connection.creation.rate");
         limits.request.fetch_bytes_max = self.number("fetch.max.bytes");
         limits.state.fetch_session_slots = self.number("max.incremental.fetch.session.cache.slots");
-        let journal_bytes: usize = self.number("ringlog.journal.bytes");
-        let file_bytes = journal_bytes / limits.storage.journal_file_count;
-        limits.storage.journal_file_bytes = file_bytes - file_bytes % 4096;
-        limits.storage.journal_commit_bytes_max =
-            limits.storage.journal_commit_bytes_max.min(limits.storage.journal_file_bytes / 2);
         limits.memory = limits.memory.of_arena(self.number("ringlog.memory.bytes"));
-        limits.memory.request_bytes_max = limits.memory.request_bytes_max.max(limits.network.frame_bytes_max);
         limits.check().map_err(|problem| {
             let remedy =
-                "give ringlog.memory.bytes more, or socket.request.max.bytes and ringlog.journal.bytes less";
+                "give ringlog.memory.bytes more, or socket.request.max.bytes and fetch.max.bytes less";
             self.error("ringlog.memory.bytes", problem.to_owned(), remedy)
         })?;
         Ok(limits)

@@ -163,16 +163,15 @@ fn what_needs_more_than_one_node_is_refused() {
 
 #[test]
 fn keys_change_the_bounds_and_bounds_that_do_not_fit_are_refused() {
-    let limits = read("socket.request.max.bytes=1000000\nringlog.journal.bytes=16777216").limits();
+    let limits = read("socket.request.max.bytes=1000000\nmax.connections=5").limits();
     assert_eq!(limits.network.frame_bytes_max, 1_000_000);
-    assert_eq!(limits.storage.journal_file_bytes, 4 << 20);
-    assert_eq!(limits.storage.journal_commit_bytes_max, 2 << 20);
+    assert_eq!((limits.network.connections_max, limits.network.connections_per_ip_max), (5, 5));
     assert_eq!(limits.check(), Ok(()));
     let too_small = error("ringlog.memory.bytes=67108864");
     assert!(
         too_small.starts_with("line 1: ringlog.memory.bytes: ") && too_small.contains("give ringlog.memory")
     );
-    read("ringlog.memory.bytes=67108864\nsocket.request.max.bytes=8388608");
+    read("ringlog.memory.bytes=67108864\nsocket.request.max.bytes=8388608\nfetch.max.bytes=8388608");
 }
 
 #[test]

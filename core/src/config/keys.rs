@@ -47,6 +47,8 @@ pub enum Effect {
 }
 
 const NOT_YET: Effect = Effect::Kept("what it controls is not part of this broker yet");
+const CLEANUP: Effect =
+    Effect::Kept("nothing is cleaned up yet; a compacted topic only refuses records without a key");
 const ONE_NODE: Effect = Effect::Kept("it has no meaning for a single node");
 const JOURNALED: Effect = Effect::Kept("the journal decides when data is on disk, see ringlog.durability");
 
@@ -299,7 +301,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::EachOf(&["compact", "delete"]),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: CLEANUP,
         documentation: "delete by age and size, compact by key, both, or nothing, for topics that do not say.",
     },
     ConfigKey {
@@ -339,7 +341,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Random part of that age; before log.roll.jitter.hours.",
     },
     ConfigKey {
@@ -349,7 +351,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Random part of that age in hours.",
     },
     ConfigKey {
@@ -389,7 +391,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long records are kept; before log.retention.minutes and .hours; -1 for ever.",
     },
     ConfigKey {
@@ -399,7 +401,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long records are kept, in minutes; before log.retention.hours.",
     },
     ConfigKey {
@@ -409,7 +411,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long records are kept, in hours.",
     },
     ConfigKey {
@@ -419,7 +421,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Bytes kept per partition; -1 for all.",
     },
     ConfigKey {
@@ -429,7 +431,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How often retention is applied.",
     },
     ConfigKey {
@@ -439,7 +441,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long a deleted segment stays on disk for its last readers.",
     },
     ConfigKey {
@@ -619,7 +621,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Connections accepted per second. Kafka has no bound by default.",
     },
     ConfigKey {
@@ -639,7 +641,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Partitions one DescribeTopicPartitions answers.",
     },
     ConfigKey {
@@ -649,7 +651,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long the broker waits for another one.",
     },
     ConfigKey {
@@ -659,7 +661,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "After how long without a write an idempotent producer is forgotten.",
     },
     ConfigKey {
@@ -669,7 +671,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How often that is looked at.",
     },
     ConfigKey {
@@ -719,7 +721,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(16777216),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Journal per core. Start after a crash reads at most this much.",
     },
     ConfigKey {
@@ -743,7 +745,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::EachOf(&["compact", "delete"]),
         scope: Scope::Topic,
         synonyms: &[("log.cleanup.policy", 1)],
-        effect: Effect::Applied,
+        effect: CLEANUP,
         documentation: "delete by age and size, compact by key, both, or nothing.",
     },
     ConfigKey {
@@ -803,7 +805,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Topic,
         synonyms: &[("log.segment.delete.delay.ms", 1)],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long a deleted segment stays on disk for its last readers.",
     },
     ConfigKey {
@@ -1003,7 +1005,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Topic,
         synonyms: &[("log.retention.bytes", 1)],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Bytes kept per partition; -1 for all.",
     },
     ConfigKey {
@@ -1017,7 +1019,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
             ("log.retention.minutes", 60000),
             ("log.retention.hours", 3600000),
         ],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "How long records are kept; -1 for ever.",
     },
     ConfigKey {
@@ -1057,7 +1059,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Topic,
         synonyms: &[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", 3600000)],
-        effect: Effect::Applied,
+        effect: NOT_YET,
         documentation: "Random part of the age at which a segment is closed.",
     },
     ConfigKey {
