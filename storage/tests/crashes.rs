@@ -4,7 +4,8 @@
 mod support;
 
 use ringlog_runtime::memory::{MemoryWorld, Options, Random};
-use support::{Setup, set_sleep_env};
+use support::Setup;
+use support::planted::Bug;
 
 #[test]
 fn what_is_appended_reads_back_before_and_after_a_clean_close() {
@@ -13,7 +14,6 @@ fn what_is_appended_reads_back_before_and_after_a_clean_close() {
         let setup = Setup::tiny(3, 2);
         let mut random = Random::from_seed(seed);
         for _ in 0..3 {
-            set_sleep_env(world.environment(0, 2));
             world.run_until(async {
                 let session = setup.open(&world).await;
                 setup.work(&session, &mut random, 60).await;
@@ -43,7 +43,6 @@ fn promised_batches_survive_crashes_at_random_moments() {
         let mut random = Random::from_seed(seed);
         for round in 0..6 {
             setup.shard_count = 1 + (random.below(3) as u16);
-            set_sleep_env(world.environment(0, setup.shard_count));
             world.set_crash_after(random.between(1..=120));
             let _ = world.run_until_or_crash(async {
                 let session = setup.open(&world).await;
@@ -61,7 +60,6 @@ fn a_small_workload_survives_a_crash_at_every_change_of_the_disk() {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(2, 1);
         let mut random = Random::from_seed(7);
-        set_sleep_env(world.environment(0, 1));
         if let Some(crash_at) = crash_at {
             world.set_crash_after(crash_at);
         }
@@ -74,7 +72,6 @@ fn a_small_workload_survives_a_crash_at_every_change_of_the_disk() {
         });
         let mutations = world.disk().mutations();
         world.crash();
-        set_sleep_env(world.environment(0, 1));
         // Recovering, losing power again within it, and recovering again comes to the same.
         world.set_crash_after(1 + seed % 12);
         let _ = world.run_until_or_crash(async { drop(setup.open(&world).await) });
@@ -89,4 +86,44 @@ fn a_small_workload_survives_a_crash_at_every_change_of_the_disk() {
             run(seed, Some(crash_at));
         }
     }
+}
+
+/// Whether some seed of the random crashes shows that a mistake was planted.
+fn is_found(bug: Bug) -> bool {
+    (0..150).any(|seed| {
+        let outcome = std::panic::catch_unwind(|| {
+            let world = MemoryWorld::new(seed, Options::quiet());
+            let setup = Setup { bug, ..Setup::tiny(3, 1) };
+            let mut random = Random::from_seed(seed);
+            for _ in 0..4 {
+                world.set_crash_after(random.between(20..=160));
+                let _ = world.run_until_or_crash(async {
+                    let session = setup.open(&world).await;
+                    setup.work(&session, &mut random, 60).await;
+                });
+                world.crash();
+            }
+        });
+        outcome.is_err()
+    })
+}
+
+#[test]
+fn a_store_that_promises_before_the_write_is_stable_is_found() {
+    assert!(is_found(Bug::AcknowledgeBeforeSync));
+}
+
+#[test]
+fn a_store_that_forgets_to_sync_files_is_found() {
+    assert!(is_found(Bug::ForgetFileSync));
+}
+
+#[test]
+fn a_store_that_forgets_to_sync_directories_is_found() {
+    assert!(is_found(Bug::ForgetDirectorySync));
+}
+
+#[test]
+fn a_sound_store_passes_the_same_search() {
+    assert!(!is_found(Bug::None));
 }

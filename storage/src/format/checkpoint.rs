@@ -38,6 +38,8 @@ pub struct CheckpointBody {
     pub checksum: u32,
     /// What each partition's segments hold.
     pub partitions: Vec<PartitionRecord>,
+    /// Logs that recovery's record knows and that were deleted since: topic id and partition.
+    pub deleted: Vec<([u8; 16], i32)>,
 }
 
 /// What one partition's segments hold for certain.

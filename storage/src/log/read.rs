@@ -16,6 +16,7 @@ use ringlog_runtime::environment::Environment;
 
 use crate::failure::ReadError;
 use crate::log::cold::ColdRead;
+use crate::log::state::LogState;
 use crate::log::{LogShared, PartitionLog};
 use crate::store::StoreShared;
 
@@ -93,27 +94,38 @@ impl<E: Environment> PartitionLog<E> {
         if from >= end {
             return 0;
         }
-        let place = |offset: Offset| -> f64 {
-            let mut before = 0.0;
-            let segments = state.segments();
-            for (index, segment) in segments.iter().enumerate() {
-                let next = segments.get(index + 1).map_or(state.log_end_offset, |next| next.base_offset);
-                if offset >= next {
-                    before += segment.size_bytes as f64;
-                    continue;
-                }
-                let in_memory = state.first_in_memory().filter(|first| offset >= first.base_offset);
-                if let Some((mark, _)) = in_memory.and_then(|_| state.tail.locate(offset)) {
-                    return before + mark.position as f64;
-                }
-                let share =
-                    (offset.0 - segment.base_offset.0) as f64 / (next.0 - segment.base_offset.0) as f64;
-                return before + segment.size_bytes as f64 * share;
-            }
-            before
+        let (start, stop) = (place(&state, from), place(&state, end));
+        let bytes = match start.0 == stop.0 {
+            true => stop.2.saturating_sub(start.2),
+            // Over segments: the rest of the first, all between, the begin of the last.
+            false => stop.2 + (start.1 - start.2) + bytes_between(&state, start.0, stop.0),
         };
-        ((place(end) - place(from)) as usize).max(1)
+        usize::try_from(bytes).unwrap_or(usize::MAX).max(1)
     }
+}
+
+/// The segment that holds an offset, its size, and about where in it the offset's batch begins.
+fn place(state: &LogState, offset: Offset) -> (Offset, u64, u64) {
+    let active = state.active();
+    if offset >= state.log_end_offset {
+        return (active.base_offset(), active.size(), active.size());
+    }
+    let is_in_memory = state.first_in_memory().is_some_and(|first| offset >= first.base_offset);
+    if let Some((mark, _)) = state.tail.locate(offset).filter(|_| is_in_memory) {
+        let size = state.open_segment(mark.segment).map_or(mark.position, |open| open.size());
+        return (mark.segment, size, mark.position);
+    }
+    let (segment, next) = state.segment_of(offset);
+    let (passed, span) = (offset.0 - segment.base_offset.0, next.0 - segment.base_offset.0);
+    let share = passed.max(0) as f64 / span.max(1) as f64;
+    (segment.base_offset, segment.size_bytes, (segment.size_bytes as f64 * share) as u64)
+}
+
+/// Bytes of all segments between two.
+fn bytes_between(state: &LogState, after: Offset, before: Offset) -> u64 {
+    let sealed = state.sealed.iter().map(|segment| (segment.base_offset, segment.size_bytes));
+    let open = state.open.iter().map(|segment| (segment.base_offset(), segment.size()));
+    sealed.chain(open).filter(|(base, _)| *base > after && *base < before).map(|(_, size)| size).sum()
 }
 
 fn plan(log: &LogShared, bounds: &ReadBounds) -> Result<Source, ReadError> {
@@ -138,12 +150,7 @@ fn plan(log: &LogShared, bounds: &ReadBounds) -> Result<Source, ReadError> {
         let read = state.tail.read(bounds.from, end, bounds.bytes_max, takes_first);
         return Ok(Source::Memory(ReadRecords { slices: read.slices, bytes: read.bytes }));
     }
-    let segments = state.segments();
-    let after = segments.partition_point(|segment| segment.base_offset <= bounds.from);
-    // Offsets may be left out before the first segment.
-    let index = after.saturating_sub(1);
-    let segment = &segments[index];
-    let next = segments.get(index + 1).map_or(log_end_offset, |next| next.base_offset);
+    let (segment, next) = state.segment_of(bounds.from);
     let extent = match first.filter(|first| first.segment == segment.base_offset) {
         Some(first) => FileExtent {
             segment: segment.base_offset,

@@ -84,6 +84,14 @@ impl OpenSegment {
         self.stable_run.clone()
     }
 
+    pub fn summary(&self) -> SegmentSummary {
+        SegmentSummary {
+            base_offset: self.base_offset(),
+            size_bytes: self.size(),
+            max_timestamp: Some(self.growing.max_timestamp),
+        }
+    }
+
     pub fn written_state(&self) -> SegmentWritten {
         SegmentWritten { size: self.size(), written: self.written, is_sealed: self.is_sealed }
     }
@@ -356,9 +364,7 @@ impl LogState {
 
     /// A sync made a segment stable up to `end`.
     pub fn synced(&mut self, segment: Offset, end: u64) {
-        self.file_covered(|pending| {
-            pending.segment < segment || (pending.segment == segment && pending.end_position <= end)
-        });
+        self.file_covered(|pending| pending.segment == segment && pending.end_position <= end);
     }
 
     fn file_covered(&mut self, is_covered: impl Fn(&PendingBatch) -> bool) {
@@ -444,13 +450,31 @@ impl LogState {
         self.tail.evict_oldest(|segment| gone(segment).map_or(everything, OpenSegment::written_state))
     }
 
+    /// The segment in which an offset is to be looked for, and where the one behind it begins. Offsets may be
+    /// left out before the first.
+    pub fn segment_of(&self, offset: Offset) -> (SegmentSummary, Offset) {
+        let open = self.open.partition_point(|segment| segment.base_offset() <= offset);
+        if let Some(index) = open.checked_sub(1) {
+            let next = self.open.get(index + 1).map_or(self.log_end_offset, OpenSegment::base_offset);
+            return (self.open[index].summary(), next);
+        }
+        let sealed = self.sealed.partition_point(|segment| segment.base_offset <= offset).saturating_sub(1);
+        let first_open = &self.open[0];
+        match self.sealed.get(sealed) {
+            Some(segment) => {
+                let next =
+                    self.sealed.get(sealed + 1).map_or(first_open.base_offset(), |next| next.base_offset);
+                (*segment, next)
+            }
+            None => {
+                (first_open.summary(), self.open.get(1).map_or(self.log_end_offset, OpenSegment::base_offset))
+            }
+        }
+    }
+
     /// Every segment, oldest first.
     pub fn segments(&self) -> Vec<SegmentSummary> {
-        let open = self.open.iter().map(|segment| SegmentSummary {
-            base_offset: segment.base_offset(),
-            size_bytes: segment.size(),
-            max_timestamp: Some(segment.growing.max_timestamp),
-        });
+        let open = self.open.iter().map(OpenSegment::summary);
         self.sealed.iter().copied().chain(open).collect()
     }
 

@@ -21,9 +21,9 @@ use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, Tas
 use crate::disk::{block_ceil, block_floor, padded_slice_of, parent, replace_file, write_buffered};
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry, index_bytes};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
+use crate::log::LogShared;
 use crate::log::state::{FlushTarget, LogState};
 use crate::log::tail::Parts;
-use crate::log::{LogShared, SegmentSummary};
 use crate::store::StoreShared;
 
 /// The next operation for a log.
@@ -276,12 +276,7 @@ async fn execute<E: Environment>(
         Step::Sealed => {
             let mut state = log.state.borrow_mut();
             let open = state.open.pop_front().expect("it was planned for the front");
-            let summary = SegmentSummary {
-                base_offset: open.base_offset(),
-                size_bytes: open.size(),
-                max_timestamp: Some(open.growing.max_timestamp),
-            };
-            state.sealed.push(summary);
+            state.sealed.push(open.summary());
         }
         Step::Flushed => {
             let mut state = log.state.borrow_mut();
@@ -332,5 +327,6 @@ async fn write_index<E: Environment, T: IndexEntry>(
         file.truncate(position + (pending.entries.len() * T::BYTES) as u64).await?;
     }
     // Entries that a checkpoint counts are stable; a crash before leaves bytes that recovery writes over.
-    file.sync().await
+    file.sync().await?;
+    if pending.written == 0 { store.env.sync_directory(&log.directory).await } else { Ok(()) }
 }

@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use ringlog_core::ids::TopicPartition;
+use ringlog_core::ids::{PartitionIndex, TopicId, TopicPartition};
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
 use crate::disk::{read_file, remove_file_if_present};
@@ -109,6 +109,10 @@ fn choose(
     let base = lives.recovered.drain(..);
     let of_shards = lives.shards.values_mut().flat_map(|body| std::mem::take(&mut body.partitions));
     lives.newest = base.chain(of_shards).map(|record| (record.partition(), record)).collect();
+    for (topic, partition) in lives.shards.values().flat_map(|body| &body.deleted) {
+        let (topic, partition) = (TopicId(*topic), PartitionIndex(*partition));
+        lives.newest.remove(&TopicPartition { topic, partition });
+    }
     Ok(lives)
 }
 

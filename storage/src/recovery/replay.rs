@@ -66,6 +66,8 @@ pub(super) struct Replay<'a, E: Environment> {
     durable_end_offset: Offset,
     run: Run,
     window: Option<(Offset, u64, Vec<u8>)>,
+    /// How much is read at a time: little first, because most logs end where they are known to.
+    scan_bytes: usize,
     has_hole: bool,
     damage: Option<Damage>,
     has_changed: bool,
@@ -121,6 +123,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             durable_end_offset: Offset(base.durable_end_offset.max(base.end_offset)),
             run: Run::default(),
             window: None,
+            scan_bytes: 2 * BLOCK as usize,
             has_hole: false,
             damage: None,
             has_changed: false,
@@ -193,6 +196,8 @@ impl<'a, E: Environment> Replay<'a, E> {
             let there = (entry.segment_base_offset, u64::from(entry.position));
             let continues = self.end_offset == entry.previous_end_offset;
             if here == there {
+                // Many logs are on their way at once: none keeps what it read.
+                self.window = None;
                 return Ok(continues);
             }
             if here > there {
@@ -282,7 +287,9 @@ impl<'a, E: Environment> Replay<'a, E> {
                 .open(&segment_path(&self.path, segment, SegmentFile::Log), OpenMode::DirectRead)
                 .await?;
             let start = block_floor(position);
-            let read = file.read_at(start, buffer(self.env, SCAN_BYTES).await).await?;
+            let wanted = block_ceil(position - start + count as u64) as usize;
+            let read = file.read_at(start, buffer(self.env, wanted.max(self.scan_bytes)).await).await?;
+            self.scan_bytes = (self.scan_bytes * 2).min(SCAN_BYTES);
             self.window = Some((segment, start, read.as_slice().to_vec()));
         }
         let (_, start, bytes) = self.window.as_ref().expect("just read");
@@ -324,6 +331,11 @@ impl<'a, E: Environment> Replay<'a, E> {
         for (index, piece) in blocks.chunks(SCAN_BYTES).enumerate() {
             let slice = padded_slice_of(self.env, piece).await;
             file.write_at(start + (index * SCAN_BYTES) as u64, vec![slice], WriteSync::Later).await?;
+        }
+        // Stable before the journal is given up, also where the log proves damaged and is left as it is.
+        file.sync().await?;
+        if !self.segments.contains_key(&segment) {
+            self.env.sync_directory(&self.path).await?;
         }
         let length = self.segments.entry(segment).or_insert(0);
         *length = (*length).max(block_ceil(end));

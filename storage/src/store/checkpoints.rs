@@ -211,6 +211,7 @@ async fn write<E: Environment>(
         sequence: mark.sequence,
         checksum: mark.checksum,
         partitions: records.collect(),
+        deleted: store.deleted(),
     };
     let path = shard_checkpoint(&store.data_dir, store.env.shard().0, number);
     // A crash here, or while the file is replaced: the other file, which is newer than what is replaced, stays

@@ -134,6 +134,11 @@ pub(super) async fn delete<E: Environment>(
     env.sync_directory(&store.data_dir).await?;
     let store = store.clone();
     store.clone().env.spawn(TaskClass::Storage, async move {
+        // First let a checkpoint say that the log was deleted; until then its directory says so.
+        store.housekeeping.checkpoint(&store).await;
+        if store.check().is_err() {
+            return;
+        }
         if let Err(failure) = remove_directory(&store.env, &aside).await {
             tracing::warn!(%failure, "a deleted log's files remain; the next start removes them");
         }

@@ -64,6 +64,8 @@ pub(crate) struct StoreShared<E: Environment> {
     pub start: u64,
     recovered: Arc<Recovered>,
     logs: RefCell<BTreeMap<TopicPartition, Rc<LogShared>>>,
+    /// Deleted logs that recovery's record still knows.
+    deleted: RefCell<Vec<TopicPartition>>,
     failure: RefCell<Option<Rc<DiskFailure>>>,
     phase: Cell<Phase>,
     advances: RefCell<Vec<Rc<LogShared>>>,
@@ -113,6 +115,7 @@ impl<E: Environment> LogStore<E> {
             start: recovered.start(),
             recovered,
             logs: RefCell::default(),
+            deleted: RefCell::default(),
             failure: RefCell::default(),
             phase: Cell::new(Phase::Open),
             advances: RefCell::default(),
@@ -411,6 +414,10 @@ impl<E: Environment> StoreShared<E> {
         kept.into_iter().rev().for_each(|log| order.push_front(log));
     }
 
+    fn deleted(&self) -> Vec<([u8; 16], i32)> {
+        self.deleted.borrow().iter().map(|id| (id.topic.0, id.partition.0)).collect()
+    }
+
     /// A deleted log gives everything back.
     fn forget(&self, log: &Rc<LogShared>) {
         let memory = {
@@ -426,6 +433,9 @@ impl<E: Environment> StoreShared<E> {
         self.cache_bytes.set(self.cache_bytes.get() - memory);
         self.cache_order.borrow_mut().retain(|other| !Rc::ptr_eq(other, log));
         self.logs.borrow_mut().remove(&log.identity.id);
+        if self.recovered.partition(log.identity.id).is_some() {
+            self.deleted.borrow_mut().push(log.identity.id);
+        }
         self.files.forget(&log.directory);
         self.indexes.forget(&log.directory);
         self.read_ahead.forget(log.identity.id);

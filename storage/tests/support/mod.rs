@@ -14,10 +14,17 @@ use ringlog_core::ids::{
 use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::{Environment, TaskClass};
-use ringlog_runtime::memory::{MemoryEnvironment, MemoryWorld, Random};
+use ringlog_runtime::memory::{MemoryWorld, Random};
 use ringlog_storage::{
     AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, Recovered, StoreConfig, recover,
 };
+
+pub mod planted;
+
+use planted::{Bug, Planted};
+
+/// The environment of all tests: the memory environment, with a mistake planted where a test asks for one.
+pub type Env = Planted;
 
 pub const DATA_DIR: &str = "/data";
 
@@ -51,8 +58,9 @@ pub type Model = Rc<RefCell<BTreeMap<i32, ModelLog>>>;
 
 /// The process under test while it runs.
 pub struct Session {
-    pub stores: Vec<LogStore<MemoryEnvironment>>,
-    pub logs: BTreeMap<i32, PartitionLog<MemoryEnvironment>>,
+    pub env: Env,
+    pub stores: Vec<LogStore<Env>>,
+    pub logs: BTreeMap<i32, PartitionLog<Env>>,
     pub recovered: Arc<Recovered>,
 }
 
@@ -64,26 +72,43 @@ pub struct Setup {
     pub config: StoreConfig,
     pub log_config: LogConfig,
     pub model: Model,
+    pub bug: Bug,
 }
 
 impl Setup {
     pub fn tiny(partitions: i32, shard_count: u16) -> Setup {
         let log_config =
             LogConfig { segment_bytes: 20 << 10, index_interval_bytes: 512, ..LogConfig::default() };
-        Setup { partitions, shard_count, config: StoreConfig::tiny(), log_config, model: Model::default() }
+        Setup {
+            partitions,
+            shard_count,
+            config: StoreConfig::tiny(),
+            log_config,
+            model: Model::default(),
+            bug: Bug::None,
+        }
+    }
+
+    /// One shard's environment.
+    pub fn environment(&self, world: &MemoryWorld, shard: u16) -> Env {
+        Planted::new(world.environment(shard, self.shard_count), self.bug)
     }
 
     /// Recovers and opens; compares every log with the model, and lets the model forget what was promised to
     /// nobody and is gone.
     pub fn open(&self, world: &MemoryWorld) -> impl Future<Output = Session> + use<> {
-        let envs: Vec<_> =
-            (0..self.shard_count).map(|shard| world.environment(shard, self.shard_count)).collect();
+        let envs: Vec<_> = (0..self.shard_count).map(|shard| self.environment(world, shard)).collect();
         let (setup, seed) = (self.clone(), world.seed());
         async move {
             let data_dir = Path::new(DATA_DIR);
             let recovered = recover(&envs[0], data_dir, &setup.config).await;
             let recovered = Arc::new(recovered.unwrap_or_else(|failure| panic!("seed {seed}: {failure}")));
-            let mut session = Session { stores: vec![], logs: BTreeMap::new(), recovered: recovered.clone() };
+            let mut session = Session {
+                env: envs[0].clone(),
+                stores: vec![],
+                logs: BTreeMap::new(),
+                recovered: recovered.clone(),
+            };
             for env in &envs {
                 let store =
                     LogStore::open(env.clone(), data_dir, setup.config.clone(), recovered.clone()).await;
@@ -102,7 +127,7 @@ impl Setup {
         }
     }
 
-    async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<MemoryEnvironment>) {
+    async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<Env>) {
         let end = log.log_end_offset().0;
         let expected = {
             let mut model = self.model.borrow_mut();
@@ -127,7 +152,7 @@ impl Setup {
     }
 }
 
-async fn follow(store: LogStore<MemoryEnvironment>, model: Model) {
+async fn follow(store: LogStore<Env>, model: Model) {
     loop {
         let advances = store.next_durable().await;
         if store.failure().is_some() {
@@ -222,7 +247,7 @@ impl Setup {
         let store = &session.stores[id(partition).owner(self.shard_count).0 as usize];
         let end = log.log_end_offset();
         while log.durable_end_offset() < end && store.failure().is_none() {
-            session_sleep(log).await;
+            session.env.sleep_until(session.env.now() + std::time::Duration::from_micros(200)).await;
         }
     }
 
@@ -232,12 +257,7 @@ impl Setup {
         }
     }
 
-    async fn read_somewhere(
-        &self,
-        log: &PartitionLog<MemoryEnvironment>,
-        partition: i32,
-        random: &mut Random,
-    ) {
+    async fn read_somewhere(&self, log: &PartitionLog<Env>, partition: i32, random: &mut Random) {
         let end = log.log_end_offset().0;
         let from = random.below(end as u64 + 1) as i64;
         let bytes_max = random.between(1..=30_000) as usize;
@@ -264,22 +284,8 @@ impl Setup {
     }
 }
 
-thread_local! {
-    static SLEEP_ENV: RefCell<Option<MemoryEnvironment>> = const { RefCell::new(None) };
-}
-
-/// Lends tests that only have a log a clock to sleep by.
-pub fn set_sleep_env(env: MemoryEnvironment) {
-    SLEEP_ENV.with(|cell| *cell.borrow_mut() = Some(env));
-}
-
-async fn session_sleep(_log: &PartitionLog<MemoryEnvironment>) {
-    let env = SLEEP_ENV.with(|cell| cell.borrow().clone()).expect("set by the test");
-    env.sleep_until(env.now() + std::time::Duration::from_micros(200)).await;
-}
-
 /// Every batch of a log from `from` on.
-pub async fn read_all(log: &PartitionLog<MemoryEnvironment>, from: i64, end: i64) -> Vec<u8> {
+pub async fn read_all(log: &PartitionLog<Env>, from: i64, end: i64) -> Vec<u8> {
     let (mut from, mut bytes) = (from, Vec::new());
     while from < end {
         let plan = log.plan_read(Offset(from), Offset(end), 16 << 10, AtLeastOne::Batch).expect("in range");
