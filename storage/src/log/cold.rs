@@ -150,7 +150,11 @@ impl<E: Environment> ColdRead<'_, E> {
             if bytes.len() < HEADER_BYTES {
                 break;
             }
-            let header = self.header_at(window, position, expected)?;
+            let header = match self.header_at(window, position, expected) {
+                // Damage behind whole batches is reported to whoever asks for it.
+                Err(_) if position > start => break,
+                header => header?,
+            };
             let next = position + header.size_bytes() as u64;
             let is_too_much = next - start > self.bounds.bytes_max as u64 && position > start;
             if is_too_much || header.next_offset() > self.bounds.end || bytes.len() < header.size_bytes() {
@@ -158,7 +162,10 @@ impl<E: Environment> ColdRead<'_, E> {
             }
             let (batch, _) =
                 RawBatch::split_first(bytes).expect("its header was parsed and its bytes are there");
-            batch.verify_checksum().map_err(|fault| self.damage(position, &header, fault.to_string()))?;
+            match batch.verify_checksum() {
+                Err(_) if position > start => break,
+                verdict => verdict.map_err(|fault| self.damage(position, &header, fault.to_string()))?,
+            }
             (position, expected) = (next, header.next_offset());
         }
         Ok((position, expected))

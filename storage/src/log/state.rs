@@ -29,7 +29,7 @@ use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::log::SegmentSummary;
 use crate::log::segment::GrowingSegment;
-use crate::log::tail::{Mark, Parts, SegmentWritten, Tail};
+use crate::log::tail::{Mark, Parts, SegmentWritten, Tail, Taken};
 
 /// A segment whose bytes are not all in their file.
 pub(crate) struct OpenSegment {
@@ -182,7 +182,7 @@ pub(crate) struct LogState {
 
 /// What an append did.
 pub(crate) struct Appended {
-    pub memory_taken: usize,
+    pub taken: Taken,
     pub size: usize,
 }
 
@@ -269,8 +269,7 @@ impl LogState {
             true => (header.base_offset(), 0),
             false => (self.active().base_offset(), self.active().size()),
         };
-        let (parts, memory_taken) =
-            self.tail.append(arena, chunk_bytes_max, segment, position, header, bytes)?;
+        let (parts, taken) = self.tail.append(arena, chunk_bytes_max, segment, position, header, bytes)?;
         if rolls {
             self.roll(segment);
         }
@@ -282,7 +281,7 @@ impl LogState {
         }
         self.producers.record(header, now);
         self.log_end_offset = header.next_offset();
-        Ok(Appended { memory_taken, size: header.size_bytes() })
+        Ok(Appended { taken, size: header.size_bytes() })
     }
 
     /// Seals the active segment and begins another. An active segment that is empty gives way without trace

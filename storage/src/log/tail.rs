@@ -45,6 +45,13 @@ pub(crate) struct Mark {
     pub position: u64,
 }
 
+/// Memory taken for a batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(crate) struct Taken {
+    pub bytes: usize,
+    pub chunks: usize,
+}
+
 /// What a read of the tail found.
 #[derive(Debug, Default)]
 pub(crate) struct TailRead {
@@ -70,7 +77,7 @@ impl Tail {
     }
 
     /// Copies a batch to the end of `segment`, whose size was `position`. Returns its parts and how many bytes
-    /// of memory were taken for it.
+    /// of memory were taken for it, in how many chunks.
     ///
     /// # Errors
     /// There is no memory; nothing was changed.
@@ -82,7 +89,7 @@ impl Tail {
         position: u64,
         header: &BatchHeader,
         bytes: [&[u8]; 2],
-    ) -> Result<(Parts, usize), ArenaFull> {
+    ) -> Result<(Parts, Taken), ArenaFull> {
         let count = bytes[0].len() + bytes[1].len();
         let taken = self.make_room(arena, chunk_bytes_max, segment, position, count)?;
         self.mark(header.base_offset(), segment, position);
@@ -97,14 +104,14 @@ impl Tail {
         segment: Offset,
         position: u64,
         count: usize,
-    ) -> Result<usize, ArenaFull> {
+    ) -> Result<Taken, ArenaFull> {
         let last = self.chunks.back().filter(|chunk| chunk.segment == segment);
         let mut free = last.map_or(0, |chunk| chunk.buffer.remaining());
         let mut next_capacity = last.map_or(0, |chunk| chunk.buffer.capacity() * 2);
         let mut start =
             last.map_or(block_floor(position), |chunk| chunk.start + chunk.buffer.capacity() as u64);
         let mut fresh: Vec<Chunk> = Vec::new();
-        let mut taken = 0;
+        let mut taken = Taken::default();
         while free < count {
             // The first chunk of a row begins with the bytes that its first block already has.
             let old = if last.is_none() && fresh.is_empty() { (position - start) as usize } else { 0 };
@@ -116,7 +123,8 @@ impl Tail {
                 "a chunk of {capacity} bytes is not whole blocks"
             );
             free += capacity - old;
-            taken += capacity;
+            taken.bytes += capacity;
+            taken.chunks += 1;
             next_capacity = capacity * 2;
             fresh.push(Chunk { segment, start, buffer });
             start += capacity as u64;

@@ -74,7 +74,7 @@ pub(crate) struct StoreShared<E: Environment> {
     pub room: Signal,
     undurable_bytes: Cell<usize>,
     cache_bytes: Cell<usize>,
-    /// Logs with chunks in memory, in the order the chunks were taken.
+    /// The log of each chunk in memory, in the order they were taken.
     cache_order: RefCell<VecDeque<Rc<LogShared>>>,
     pub files: FileCache<E>,
     pub indexes: IndexCache,
@@ -313,10 +313,9 @@ impl<E: Environment> StoreShared<E> {
     /// A batch is in memory: put it on its way.
     pub fn appended(self: &Rc<Self>, log: &Rc<LogShared>, appended: &Appended) {
         self.undurable_bytes.set(self.undurable_bytes.get() + appended.size);
-        if appended.memory_taken > 0 {
-            self.cache_bytes.set(self.cache_bytes.get() + appended.memory_taken);
-            self.cache_order.borrow_mut().push_back(log.clone());
-        }
+        self.cache_bytes.set(self.cache_bytes.get() + appended.taken.bytes);
+        let chunks = std::iter::repeat_n(log.clone(), appended.taken.chunks);
+        self.cache_order.borrow_mut().extend(chunks);
         self.hand_over_if_large(log);
         let (is_first_queued, durability, writes_behind) = {
             let mut state = log.state.borrow_mut();

@@ -117,14 +117,19 @@ impl Setup {
                 session.stores.push(store);
             }
             for partition in 0..setup.partitions {
-                let store = &session.stores[id(partition).owner(setup.shard_count).0 as usize];
-                let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
-                let log = store.create_log(identity, setup.log_config.clone()).await.expect("opens");
+                let log = setup.create(&session, partition).await;
                 setup.compare(seed, partition, &log).await;
                 session.logs.insert(partition, log);
             }
             session
         }
+    }
+
+    /// Opens one log.
+    pub async fn create(&self, session: &Session, partition: i32) -> PartitionLog<Env> {
+        let store = &session.stores[id(partition).owner(self.shard_count).0 as usize];
+        let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
+        store.create_log(identity, self.log_config.clone()).await.expect("opens")
     }
 
     async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<Env>) {
@@ -217,6 +222,26 @@ impl Setup {
             return false;
         }
         true
+    }
+
+    /// Opens and works as long as the disk lets it: any failure to open ends the attempt.
+    pub async fn try_run(&self, world: &MemoryWorld, random: &mut Random, steps: usize) {
+        let env = self.environment(world, 0);
+        let data_dir = Path::new(DATA_DIR);
+        let Ok(recovered) = recover(&env, data_dir, &self.config).await else { return };
+        let recovered = Arc::new(recovered);
+        assert_eq!(recovered.damaged().count(), 0, "seed {}: a failing disk is not damage", world.seed());
+        let opened = LogStore::open(env.clone(), data_dir, self.config.clone(), recovered.clone()).await;
+        let Ok(store) = opened else { return };
+        env.spawn(TaskClass::Network, follow(store.clone(), self.model.clone()));
+        let mut session = Session { env, stores: vec![store.clone()], logs: BTreeMap::new(), recovered };
+        for partition in 0..self.partitions {
+            let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
+            let Ok(log) = store.create_log(identity, self.log_config.clone()).await else { return };
+            self.compare(world.seed(), partition, &log).await;
+            session.logs.insert(partition, log);
+        }
+        self.work(&session, random, steps).await;
     }
 
     /// A few steps chosen by `random`.
