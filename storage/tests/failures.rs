@@ -73,7 +73,7 @@ fn promises_survive_a_disk_that_fails_at_random_and_then_loses_power() {
             });
             world.crash();
             if opened {
-                let _ = world.run_until(setup.try_run(&world, &mut random, 40));
+                world.run_until(setup.try_run(&world, &mut random, 40));
                 world.crash();
             }
         }

@@ -51,6 +51,9 @@ enum Search {
 impl<E: Environment> ColdRead<'_, E> {
     /// Reads; `None` if this part of the segment holds no batch at or above `from`.
     pub async fn read(&self) -> Result<Option<ReadRecords>, ReadError> {
+        if self.extent.limit == 0 {
+            return Ok(None);
+        }
         let place = Place { partition: self.log.log.identity.id, segment: self.extent.segment };
         let continued = self.log.store.read_ahead.continued(place, self.bounds.from);
         let is_sequential = continued.is_some();

@@ -165,7 +165,8 @@ async fn follow(store: LogStore<Env>, model: Model) {
         }
         for advance in advances {
             let mut model = model.borrow_mut();
-            let log = model.get_mut(&advance.partition.partition.0).expect("a partition of the model");
+            // Tests with batches of their own compare for themselves.
+            let Some(log) = model.get_mut(&advance.partition.partition.0) else { continue };
             assert!(advance.durable_end_offset.0 <= log.end(), "promised more than was appended");
             assert!(advance.durable_end_offset.0 >= log.promised, "promises grow");
             log.promised = advance.durable_end_offset.0;
