@@ -50,7 +50,7 @@ use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
 
 use crate::broker::message::{Call, Message};
 use crate::broker::opening::Opening;
-use crate::broker::shard::Shard;
+use crate::broker::shard::{MESH_RETRY, Shard};
 
 /// How long to wait for a port that is in use.
 const PORT_WAIT_MAX: Duration = Duration::from_secs(3);
@@ -234,7 +234,7 @@ async fn begin_elsewhere<E: Environment>(
         let mut message = Message::Begin(opening.clone());
         while let Err(MailboxFull(returned)) = mailbox.send(ShardIndex(other), message) {
             message = returned;
-            env.yield_now().await;
+            env.sleep_until(env.now() + MESH_RETRY).await;
         }
     }
 }

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_core::config::BrokerConfig;
 use ringlog_core::fetch_session::{FetchSessions, SessionBounds};
@@ -37,6 +38,9 @@ use crate::broker::waiting_fetches::WaitingFetches;
 
 /// The shard that keeps the metadata log and accepts connections.
 pub const FIRST_SHARD: ShardIndex = ShardIndex(0);
+
+/// How long to leave a full mesh alone before offering its messages again.
+pub(super) const MESH_RETRY: Duration = Duration::from_micros(100);
 
 /// One core's share of the broker.
 pub struct Shard<E: Environment> {
@@ -242,7 +246,8 @@ impl<E: Environment> Shard<E> {
 
     async fn empty_outbox(self: Rc<Self>, to: ShardIndex) {
         loop {
-            self.env.yield_now().await;
+            // A wait, not a spin: the other shard needs time to make room, perhaps on this very core.
+            self.env.sleep_until(self.env.now() + MESH_RETRY).await;
             let mut outboxes = self.outboxes.borrow_mut();
             let outbox = &mut outboxes[usize::from(to.0)];
             while let Some(message) = outbox.messages.pop_front() {

@@ -7,7 +7,7 @@ use ringlog_simulator::planted::Bug;
 use ringlog_simulator::run::{run, seeds};
 
 /// How many seeds run without being asked for more.
-const SEEDS: u64 = 2;
+const SEEDS: u64 = 1_000;
 
 #[test]
 fn the_broker_keeps_its_promises() {
