@@ -9,7 +9,7 @@ use ringlog_runtime::environment::{Environment, Mailbox};
 use ringlog_runtime::uring::{Feature, ShardsConfig, run_shards, usable_cores};
 use uring::one_shard;
 
-const ROUND_TRIPS: u64 = 300;
+const ROUND_TRIPS: u64 = 5_000;
 
 /// Shards 0 and 1 on two cores, or on one if there is no other.
 fn two_shards() -> ShardsConfig {

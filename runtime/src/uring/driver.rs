@@ -294,13 +294,15 @@ impl Driver {
         false
     }
 
-    /// Wakes the pump if it sleeps on work: completions, queued operations or messages.
-    pub(super) fn wake_if_there_is_work(&self) {
+    /// Wakes the pump if it sleeps on work: completions, queued operations or messages. Whether it did.
+    pub(super) fn wake_if_there_is_work(&self) -> bool {
         let has_messages = self.deliver();
         let mut core = self.core.borrow_mut();
         let pump = if has_messages || core.has_work() { core.pump.take() } else { None };
         drop(core);
+        let slept = pump.is_some();
         wake(pump);
+        slept
     }
 
     /// Whether a turn would find something to do.

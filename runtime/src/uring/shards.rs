@@ -14,7 +14,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -36,10 +35,6 @@ const EXECUTOR_RING_DEPTH: usize = 32;
 
 /// The least the executor takes; nothing of ours uses it.
 const EXECUTOR_IO_BYTES: usize = 64 * 1024;
-
-/// How long a doorbell may stay unheard. The bell's byte travels through a second ring and the executor's reactor,
-/// which was seen to sleep on it; two hundred looks a second cost about a third of a percent of a core.
-const WATCH: Duration = Duration::from_millis(5);
 
 /// How long a queue of tasks may run before timers and other queues get their turn.
 const PREEMPT_AFTER: Duration = Duration::from_millis(1);
@@ -243,19 +238,10 @@ where
         let env = UringEnvironment::new(start.shard, shard_count, driver.clone())
             .map_err(|error| ("seed its random source", error))?;
         glommio::spawn_local(pump(driver.clone(), bell, idle_spin)).detach();
-        glommio::spawn_local(keep_watch(driver.clone())).detach();
         env.run(TaskClass::Network, main(env.clone(), mailbox)).await;
         driver.shut_down();
         Ok(())
     })
-}
-
-/// Looks after a sleeping shard now and then: a doorbell that nobody heard costs [`WATCH`], not a stalled shard.
-async fn keep_watch(driver: Rc<Driver>) {
-    loop {
-        glommio::timer::sleep(WATCH).await;
-        driver.wake_if_there_is_work();
-    }
 }
 
 /// The executor's making may fail by panic where the kernel refuses it a ring.
