@@ -135,3 +135,35 @@ impl Drop for Passage {
         waiting.into_iter().for_each(Waker::wake);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ringlog_core::ids::ShardIndex;
+
+    use super::*;
+    use crate::buffer::Arena;
+    use crate::mesh::Doorplate;
+
+    #[test]
+    fn a_call_that_panics_does_so_where_it_is_awaited_and_the_next_call_is_answered() {
+        let doorplates: Arc<[Doorplate]> = [Doorplate::default()].into();
+        let driver = Driver::new(ShardIndex(0), Arena::unregistered(1 << 20), doorplates, &[]).unwrap();
+        let blocking = Blocking::start(&driver).unwrap();
+        let answer_of = |fails: bool| {
+            let mut call = Box::pin(blocking.run(move || if fails { panic!("in a call") } else { 7 }));
+            let mut context = std::task::Context::from_waker(Waker::noop());
+            catch_unwind(AssertUnwindSafe(|| {
+                loop {
+                    if let Poll::Ready(answer) = call.as_mut().poll(&mut context) {
+                        return answer;
+                    }
+                    thread::yield_now();
+                }
+            }))
+        };
+        assert_eq!(answer_of(true).unwrap_err().downcast_ref::<&str>(), Some(&"in a call"));
+        assert_eq!(answer_of(false).unwrap(), 7);
+    }
+}
