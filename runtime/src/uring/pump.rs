@@ -36,7 +36,9 @@ pub(super) fn host(
     start: impl Future<Output = ()> + 'static,
     is_over: impl Fn() -> bool,
 ) {
-    executor.run(async { glommio::spawn_local(start).detach() });
+    executor.run(async {
+        glommio::spawn_local(start).detach();
+    });
     while !is_over() {
         let driver = driver.clone();
         // Inside the executor, since what is woken must find it; first in its queue, since that is empty.
