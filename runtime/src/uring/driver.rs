@@ -15,7 +15,7 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::{Arc, Once};
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use io_uring::squeue::{Entry, Flags};
@@ -23,12 +23,14 @@ use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode};
 use ringlog_core::ids::ShardIndex;
 
+use super::clock;
 use super::descriptor::Descriptor;
 use super::features::Feature;
 use super::operation::{OnDrop, Operation};
 use super::payload::Payload;
 use super::receive_buffers::ReceiveBuffers;
 use super::slots::{Aftermath, Completion, Finished, Key, Owned, Slots};
+use super::timers::Timers;
 use crate::buffer::{Arena, BufMut};
 use crate::mesh::{Bell, Doorplate, Inbox};
 
@@ -44,8 +46,13 @@ const REGISTERED_FILES_MAX: u64 = 16 * 1024;
 /// How long the end of a ring waits for cancelled operations before it asks again.
 const DRAIN_STEP: Duration = Duration::from_millis(100);
 
+/// The longest single sleep of a shard for which no timer waits.
+const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+
 /// The slot part of a number that belongs to no slot; what it is stands in the other part.
 const NO_SLOT: u64 = u32::MAX as u64;
+/// The shard's eventfd was raised.
+const RAISED: u64 = 3 << 48 | NO_SLOT;
 /// Nobody waits for this one.
 const UNWATCHED: u64 = NO_SLOT;
 /// A message from another shard's ring.
@@ -57,14 +64,32 @@ const NUDGE_TO_FIRST: u64 = 2 << 32 | NO_SLOT;
 pub(super) struct Neighbour {
     /// Its ring, for messages.
     pub(super) ring: Arc<OwnedFd>,
-    /// Its ring's eventfd, where messages cannot be used.
+    /// Its eventfd, where messages cannot be used.
     pub(super) eventfd: Arc<OwnedFd>,
+}
+
+/// How a thread without a ring wakes a shard: after putting something where the shard looks for it.
+pub(super) struct ShardBell {
+    eventfd: Arc<OwnedFd>,
+    doorplates: Arc<[Doorplate]>,
+    shard: ShardIndex,
+}
+
+impl ShardBell {
+    /// Wakes the shard if it sleeps.
+    pub(super) fn ring_if_asleep(&self) {
+        if self.doorplates[usize::from(self.shard.0)].needs_bell() {
+            raise(&self.eventfd);
+        }
+    }
 }
 
 /// The data ring of one shard.
 pub(super) struct Driver {
     core: RefCell<Core>,
     arena: Arena,
+    timers: Rc<Timers>,
+    /// Polled by the ring, from its first turn to its last.
     eventfd: Arc<OwnedFd>,
     neighbours: OnceCell<Arc<[Neighbour]>>,
     doorplates: Arc<[Doorplate]>,
@@ -83,6 +108,8 @@ struct Core {
     backlog: VecDeque<Entry>,
     files: FileTable,
     pump: Option<Waker>,
+    /// The eventfd was raised, and is no longer polled.
+    raised: bool,
     phase: Phase,
 }
 
@@ -108,23 +135,25 @@ impl Driver {
     ) -> io::Result<Rc<Driver>> {
         let ring = build_ring()?;
         let eventfd = Arc::new(new_eventfd()?);
-        ring.submitter().register_eventfd(eventfd.as_raw_fd())?;
         let mut absent = pretend_absent.to_vec();
         let files = register_file_table(&ring, &mut absent);
         let receive = register_receive_buffers(&ring, &mut absent);
         register_buffer_table(&ring, &arena, &mut absent);
-        let core = Core {
+        let mut core = Core {
             ring,
             receive,
             slots: Slots::default(),
             backlog: VecDeque::new(),
             files,
             pump: None,
+            raised: false,
             phase: Phase::Open,
         };
+        core.push(watch(&eventfd));
         let driver = Driver {
             core: RefCell::new(core),
             arena,
+            timers: Rc::default(),
             eventfd,
             neighbours: OnceCell::new(),
             doorplates,
@@ -133,7 +162,6 @@ impl Driver {
             aftermaths: RefCell::new(Vec::new()),
             absent,
         };
-        driver.disable_eventfd();
         Ok(Rc::new(driver))
     }
 
@@ -146,6 +174,12 @@ impl Driver {
         Ok(Neighbour { ring: Arc::new(ring), eventfd: self.eventfd.clone() })
     }
 
+    /// How other threads of this process wake the shard.
+    pub(super) fn bell_for_threads(&self) -> ShardBell {
+        let (eventfd, doorplates) = (self.eventfd.clone(), self.doorplates.clone());
+        ShardBell { eventfd, doorplates, shard: self.shard }
+    }
+
     /// Tells of the other shards' rings, once all are made.
     pub(super) fn meet(&self, neighbours: Arc<[Neighbour]>) {
         assert!(self.neighbours.set(neighbours).is_ok(), "a shard meets its neighbours once");
@@ -154,6 +188,11 @@ impl Driver {
     /// Delivers into this mailbox from now on.
     pub(super) fn add_inbox(&self, inbox: Rc<dyn Inbox>) {
         self.inboxes.borrow_mut().push(inbox);
+    }
+
+    /// The shard's timers.
+    pub(super) fn timers(&self) -> &Rc<Timers> {
+        &self.timers
     }
 
     /// The shard's memory.
@@ -261,6 +300,10 @@ impl Driver {
         let submitted = core.submit();
         let mut failed_nudges = Vec::new();
         let reaped = core.reap(&mut aftermaths, &mut failed_nudges);
+        if std::mem::take(&mut core.raised) {
+            lower(&self.eventfd);
+            core.push(watch(&self.eventfd));
+        }
         if let Some(receive) = &mut core.receive {
             receive.refill(&self.arena);
         }
@@ -273,36 +316,34 @@ impl Driver {
         submitted || reaped
     }
 
-    /// Wakes those who wait for messages that have come.
+    /// Wakes those who wait for messages that have come, or for a time that has.
     pub(super) fn deliver(&self) -> bool {
         let inboxes = self.inboxes.borrow();
         // Every inbox is asked, whatever the others say.
-        inboxes.iter().filter(|inbox| inbox.deliver()).count() > 0
+        let woken = inboxes.iter().filter(|inbox| inbox.deliver()).count();
+        self.timers.wake_due() || woken > 0
     }
 
-    /// Prepares for sleep: from here on completions raise the eventfd and senders ring. False if there is
-    /// something to do; then nothing of this holds.
-    pub(super) fn try_sleep(&self) -> bool {
-        self.enable_eventfd();
-        // The fence inside also orders the eventfd's flag before the look into the ring: the kernel raises its
-        // "work waits" flag before it looks whether the eventfd is wanted.
+    /// Sleeps until there is something to do, then wakes the pump. Must be called with no task ready.
+    pub(super) fn rest(&self) {
         let plate = &self.doorplates[usize::from(self.shard.0)];
-        if plate.try_sleep(|| self.deliver() || self.core.borrow_mut().has_work()) {
-            return true;
+        // A pump that does not wait has more to do.
+        let pump_waits = self.core.borrow().pump.is_some();
+        if pump_waits && plate.try_sleep(|| self.deliver() || self.has_work()) {
+            let deadline = self.timers.next_deadline();
+            let longest = deadline.map_or(SLEEP_MAX, |deadline| deadline.since(clock::now()).min(SLEEP_MAX));
+            if !longest.is_zero() {
+                self.core.borrow_mut().submit_and_wait(longest);
+            }
+            plate.wake();
         }
-        self.disable_eventfd();
-        false
+        self.wake_pump();
     }
 
-    /// Wakes the pump if it sleeps on work: completions, queued operations or messages. Whether it did.
-    pub(super) fn wake_if_there_is_work(&self) -> bool {
-        let has_messages = self.deliver();
-        let mut core = self.core.borrow_mut();
-        let pump = if has_messages || core.has_work() { core.pump.take() } else { None };
-        drop(core);
-        let slept = pump.is_some();
+    /// Makes a resting pump turn the ring once more.
+    pub(super) fn wake_pump(&self) {
+        let pump = self.core.borrow_mut().pump.take();
         wake(pump);
-        slept
     }
 
     /// Whether a turn would find something to do.
@@ -310,28 +351,14 @@ impl Driver {
         self.core.borrow_mut().has_work()
     }
 
-    /// Awake again, whatever the reason.
-    pub(super) fn wake_up(&self) {
-        self.doorplates[usize::from(self.shard.0)].wake();
-        self.disable_eventfd();
+    /// Whom to wake when a task queues an operation, and after a rest.
+    pub(super) fn set_pump(&self, waker: &Waker) {
+        self.core.borrow_mut().pump = Some(waker.clone());
     }
 
-    /// Waits until a task queues an operation (the pump's own sleep; completions come by the doorbell).
-    pub(super) fn poll_queued(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut core = self.core.borrow_mut();
-        if core.has_queued() {
-            return Poll::Ready(());
-        }
-        match &core.pump {
-            Some(waker) if waker.will_wake(context.waker()) => {}
-            _ => core.pump = Some(context.waker().clone()),
-        }
-        Poll::Pending
-    }
-
-    /// The eventfd that completions raise while the shard sleeps.
-    pub(super) fn eventfd(&self) -> RawFd {
-        self.eventfd.as_raw_fd()
+    /// Whether the ring takes no more operations.
+    pub(super) fn is_closed(&self) -> bool {
+        self.core.borrow().phase == Phase::Closed
     }
 
     /// Ends the ring: refuses new operations, cancels those under way and waits for the last completion of each.
@@ -384,14 +411,6 @@ impl Driver {
     fn ring_by_eventfd(&self, shard: ShardIndex) {
         let neighbours = self.neighbours.get().expect("a bell rings between shards that have met");
         raise(&neighbours[usize::from(shard.0)].eventfd);
-    }
-
-    fn enable_eventfd(&self) {
-        self.core.borrow_mut().ring.completion().enable_eventfd();
-    }
-
-    fn disable_eventfd(&self) {
-        self.core.borrow_mut().ring.completion().disable_eventfd();
     }
 }
 
@@ -484,11 +503,15 @@ impl Core {
     }
 
     fn reap(&mut self, aftermaths: &mut Vec<Aftermath>, failed_nudges: &mut Vec<ShardIndex>) -> bool {
-        let Core { ring, receive, slots, .. } = self;
+        let Core { ring, receive, slots, raised, .. } = self;
         let mut any = false;
         for entry in ring.completion() {
             any = true;
             let user_data = entry.user_data();
+            if user_data == RAISED {
+                *raised = true;
+                continue;
+            }
             if user_data & NO_SLOT == NO_SLOT {
                 failed_nudges.extend(failed_nudge(user_data));
                 continue;
@@ -606,6 +629,18 @@ fn open_files_max() -> u64 {
 fn new_eventfd() -> io::Result<OwnedFd> {
     // SAFETY: touches no memory; the result is checked and owned by nobody else.
     unsafe { owned(libc::eventfd(0, libc::EFD_NONBLOCK | libc::EFD_CLOEXEC)) }
+}
+
+/// A poll for the eventfd being raised.
+fn watch(eventfd: &OwnedFd) -> Entry {
+    opcode::PollAdd::new(Fd(eventfd.as_raw_fd()), libc::POLLIN as u32).build().user_data(RAISED)
+}
+
+/// Sets an eventfd back to zero, so that the next poll waits.
+fn lower(eventfd: &OwnedFd) {
+    let mut count = [0; 8];
+    // SAFETY: eight writable bytes, read from an open eventfd that never blocks.
+    unsafe { libc::read(eventfd.as_raw_fd(), count.as_mut_ptr().cast(), count.len()) };
 }
 
 /// Raises an eventfd; one that is already at its highest is raised enough.

@@ -10,7 +10,6 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::Duration;
 
 use glommio::{Latency, Shares, TaskQueueHandle};
 use ringlog_core::ids::ShardIndex;
@@ -28,9 +27,6 @@ use crate::environment::{
     DirectoryEntry, DiskFailure, EntryKind, Environment, ListenFailure, OpenMode, TaskClass,
 };
 use crate::mesh::MeshMailbox;
-
-/// The longest single sleep: longer ones are made of these, so that no deadline is beyond the timer's range.
-const SLEEP_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// A shard's view of the real world. Clones are handles to the same shard.
 #[derive(Clone)]
@@ -86,8 +82,8 @@ impl UringEnvironment {
     /// Must be called inside the shard's executor.
     pub(super) fn new(index: ShardIndex, count: u16, driver: Rc<Driver>) -> io::Result<UringEnvironment> {
         let random = Random::from_kernel()?;
-        let shard =
-            Shard { index, count, driver, blocking: Blocking::default(), random, queues: Queues::create() };
+        let blocking = Blocking::start(&driver)?;
+        let shard = Shard { index, count, driver, blocking, random, queues: Queues::create() };
         Ok(UringEnvironment { shard: Rc::new(shard) })
     }
 
@@ -147,22 +143,21 @@ impl Environment for UringEnvironment {
         self.shard.random.next()
     }
 
-    #[expect(clippy::manual_async_fn, reason = "the future outlives the borrow of self")]
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {
-        async move {
-            loop {
-                let left = deadline.since(clock::now());
-                if left.is_zero() {
-                    return;
-                }
-                glommio::timer::sleep(left.min(SLEEP_MAX)).await;
-            }
-        }
+        self.shard.driver.timers().sleep_until(deadline)
     }
 
-    #[expect(clippy::manual_async_fn, reason = "the future outlives the borrow of self")]
     fn yield_now(&self) -> impl Future<Output = ()> + 'static {
-        async { glommio::executor().yield_task_queue_now().await }
+        let driver = self.shard.driver.clone();
+        async move {
+            // What still runs on a shard that has ended does not go on.
+            if driver.is_closed() {
+                std::future::pending::<()>().await;
+            }
+            // The thread does not rest while this task is ready, so the pump must turn in its stead.
+            driver.wake_pump();
+            glommio::executor().yield_task_queue_now().await;
+        }
     }
 
     fn spawn(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {

@@ -4,10 +4,10 @@
 //! - [`shards`](run_shards): one pinned executor, ring and arena per core
 //! - [`environment`](UringEnvironment): what the broker sees of it
 //! - `driver`, `slots`, `operation`, `payload`: operations, and the memory they own until the kernel is done
-//! - `pump`: who turns the ring, and what wakes it
+//! - `pump`: who turns the ring, and how the thread sleeps
 //! - `descriptor`, `file`, `socket`, `receive_buffers`: files and sockets on the ring
 //! - `blocking`: what the ring does not do
-//! - `clock`, `random`, `stop`: time, chance, and the end
+//! - `clock`, `timers`, `random`, `stop`: time, chance, and the end
 //! - [`features`](Feature): what a host may lack
 
 mod blocking;
@@ -26,6 +26,7 @@ mod shards;
 mod slots;
 mod socket;
 mod stop;
+mod timers;
 
 pub use environment::UringEnvironment;
 pub use features::{Feature, UnknownFeature};

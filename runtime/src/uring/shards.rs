@@ -10,10 +10,12 @@
 //! ring is drained before its executor goes.
 
 use std::any::Any;
+use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -25,19 +27,16 @@ use ringlog_core::ids::ShardIndex;
 use super::driver::{Driver, Neighbour};
 use super::environment::UringEnvironment;
 use super::features::Feature;
-use super::pump::{Doorbell, pump};
+use super::pump::{NEVER, host, pump};
 use crate::buffer::Arena;
 use crate::environment::TaskClass;
 use crate::mesh::{Doorplate, MailboxEnds, MeshMailbox, mesh};
 
-/// The executor's own rings only carry timers and the doorbell.
+/// The executor's own rings carry nothing.
 const EXECUTOR_RING_DEPTH: usize = 32;
 
 /// The least the executor takes; nothing of ours uses it.
 const EXECUTOR_IO_BYTES: usize = 64 * 1024;
-
-/// How long a queue of tasks may run before timers and other queues get their turn.
-const PREEMPT_AFTER: Duration = Duration::from_millis(1);
 
 /// How to run the shards.
 #[derive(Clone, Debug)]
@@ -193,7 +192,7 @@ fn wait_for_all(heard: &Receiver<News>, shard_count: u16) {
 fn run_thread<M, F, T>(start: Start<M>, main: F)
 where
     M: Send + 'static,
-    F: Fn(UringEnvironment, MeshMailbox<M>) -> T,
+    F: Fn(UringEnvironment, MeshMailbox<M>) -> T + 'static,
     T: Future<Output = ()> + 'static,
 {
     let news = start.news.clone();
@@ -210,7 +209,7 @@ where
 fn run_shard<M, F, T>(start: Start<M>, main: F) -> Result<(), (&'static str, io::Error)>
 where
     M: Send + 'static,
-    F: Fn(UringEnvironment, MeshMailbox<M>) -> T,
+    F: Fn(UringEnvironment, MeshMailbox<M>) -> T + 'static,
     T: Future<Output = ()> + 'static,
 {
     pin_to(start.core).map_err(|error| ("be pinned to its core", error))?;
@@ -232,16 +231,32 @@ where
     driver.meet(neighbours);
     let mailbox = start.ends.open(driver.clone());
     driver.add_inbox(mailbox.inbox());
-    let idle_spin = start.config.idle_spin;
-    executor.run(async move {
-        let bell = Doorbell::new(&driver).map_err(|error| ("make its doorbell", error))?;
-        let env = UringEnvironment::new(start.shard, shard_count, driver.clone())
-            .map_err(|error| ("seed its random source", error))?;
-        glommio::spawn_local(pump(driver.clone(), bell, idle_spin)).detach();
-        env.run(TaskClass::Network, main(env.clone(), mailbox)).await;
-        driver.shut_down();
-        Ok(())
-    })
+    let outcome = Rc::new(RefCell::new(None));
+    let told = outcome.clone();
+    let (shard, idle_spin) = (start.shard, start.config.idle_spin);
+    let living = driver.clone();
+    let life = async move {
+        let ended = live(shard, shard_count, living, idle_spin, |env| main(env, mailbox)).await;
+        *told.borrow_mut() = Some(ended);
+    };
+    host(&executor, &driver, life, || outcome.borrow().is_some());
+    outcome.take().expect("a shard is hosted until it has ended")
+}
+
+/// The life of a shard, inside its executor.
+async fn live<T: Future<Output = ()> + 'static>(
+    shard: ShardIndex,
+    shard_count: u16,
+    driver: Rc<Driver>,
+    idle_spin: Duration,
+    main: impl FnOnce(UringEnvironment) -> T,
+) -> Result<(), (&'static str, io::Error)> {
+    let env = UringEnvironment::new(shard, shard_count, driver.clone())
+        .map_err(|error| ("make its environment", error))?;
+    glommio::spawn_local(pump(driver.clone(), idle_spin)).detach();
+    env.run(TaskClass::Network, main(env.clone())).await;
+    driver.shut_down();
+    Ok(())
 }
 
 /// The executor's making may fail by panic where the kernel refuses it a ring.
@@ -249,7 +264,7 @@ fn build_executor() -> Result<LocalExecutor, (&'static str, io::Error)> {
     let builder = LocalExecutorBuilder::new(Placement::Unbound)
         .ring_depth(EXECUTOR_RING_DEPTH)
         .io_memory(EXECUTOR_IO_BYTES)
-        .preempt_timer(PREEMPT_AFTER);
+        .preempt_timer(NEVER);
     builder.make().map_err(|error| ("make its executor", io::Error::other(error.to_string())))
 }
 

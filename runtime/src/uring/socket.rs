@@ -17,6 +17,7 @@ use std::time::Duration;
 use io_uring::opcode;
 use io_uring::squeue::Flags;
 
+use super::clock;
 use super::descriptor::{CloseOn, Descriptor};
 use super::driver::{Driver, owned};
 use super::features::Feature;
@@ -246,10 +247,11 @@ impl UringConnection {
     }
 
     async fn allocate(&self, bytes: usize) -> BufMut {
+        let driver = self.shared.descriptor.driver();
         loop {
-            match self.shared.descriptor.driver().arena().allocate(bytes) {
+            match driver.arena().allocate(bytes) {
                 Ok(buffer) => return buffer,
-                Err(_) => glommio::timer::sleep(MEMORY_RETRY).await,
+                Err(_) => driver.timers().sleep_until(clock::now() + MEMORY_RETRY).await,
             }
         }
     }
