@@ -35,6 +35,7 @@ use crate::log::{LogShared, PartitionLog, writer};
 use crate::recovery::Recovered;
 use crate::signal::Signal;
 use checkpoints::Housekeeping;
+use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
 use read_ahead::ReadAhead;
@@ -64,6 +65,8 @@ pub(crate) struct StoreShared<E: Environment> {
     pub start: u64,
     recovered: Arc<Recovered>,
     logs: RefCell<BTreeMap<TopicPartition, Rc<LogShared>>>,
+    /// Directories being made or renamed.
+    claimed_directories: ClaimedDirectories,
     /// Deleted logs that recovery's record still knows.
     deleted: RefCell<Vec<TopicPartition>>,
     failure: RefCell<Option<Rc<DiskFailure>>>,
@@ -115,6 +118,7 @@ impl<E: Environment> LogStore<E> {
             start: recovered.start(),
             recovered,
             logs: RefCell::default(),
+            claimed_directories: ClaimedDirectories::default(),
             deleted: RefCell::default(),
             failure: RefCell::default(),
             phase: Cell::new(Phase::Open),
