@@ -357,7 +357,7 @@ impl<E: Environment> StoreShared<E> {
         writer::kick(self, log);
     }
 
-    /// The journal or the log's writer got on: move the stable end, tell, give up memory.
+    /// The journal or the log's writer got on: move the stable end, tell.
     pub fn progressed(self: &Rc<Self>, log: &Rc<LogShared>) {
         let (released, note_wanted, writes_behind) = {
             let mut state = log.state.borrow_mut();
@@ -374,11 +374,16 @@ impl<E: Environment> StoreShared<E> {
         if writes_behind {
             writer::kick(self, log);
         }
+        log.changed.notify();
+        self.room.notify();
+    }
+
+    /// Gives up memory if half of the bound is in use. Once for many logs that got on: where most of it cannot
+    /// go yet, each look passes over the same ones.
+    pub fn evict_if_crowded(&self) {
         if self.cache_bytes.get() > self.config.tail_cache_bytes_max / 2 {
             self.evict();
         }
-        log.changed.notify();
-        self.room.notify();
     }
 
     fn note_durable_end(&self, log: &Rc<LogShared>) {
