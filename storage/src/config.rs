@@ -54,7 +54,7 @@ pub struct StoreConfig {
     /// One commit, header and padding included.
     pub commit_bytes_max: usize,
     /// When a partition has this many bytes to make durable, they skip the journal and are written to the
-    /// segment with a stable write of their own. The figure is measured: `bench/benches/direct_path.rs`.
+    /// segment with a stable write of their own. The figure is measured: `bench/benches/storage.rs`, `path`.
     pub direct_bytes_min: usize,
     /// Appended bytes of a shard that are not durable yet: beyond it `ready` waits.
     pub undurable_bytes_max: usize,

@@ -162,7 +162,8 @@ impl<E: Environment> MetadataLog<E> {
             return Err(MetadataLogFailure::TooLarge { body_bytes: body.len() });
         }
         self.write_frame(&body, records.len()).await?;
-        self.write_frame(&[], 0).await
+        // The records are on the disk and a start would act by them: nothing may go on as if they were not.
+        self.write_frame(&[], 0).await.inspect_err(|_| self.fenced = true)
     }
 
     async fn write_frame(&mut self, body: &[u8], record_count: usize) -> Result<(), MetadataLogFailure> {

@@ -124,6 +124,11 @@ fn a_store_that_forgets_to_sync_directories_is_found() {
 }
 
 #[test]
+fn a_store_whose_journal_lives_cannot_be_told_apart_is_found() {
+    assert!(is_found(Bug::RepeatRandom));
+}
+
+#[test]
 fn a_sound_store_passes_the_same_search() {
     assert!(!is_found(Bug::None));
 }

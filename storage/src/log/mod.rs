@@ -296,11 +296,14 @@ impl<E: Environment> PartitionLog<E> {
         self.log.state.borrow().damage.clone()
     }
 
-    /// Begins another segment with the next batch. An empty active segment stays.
+    /// Begins another segment with the next batch, if there may be one. An empty active segment stays.
     pub fn roll(&self) {
+        if self.check_open().is_err() {
+            return;
+        }
         {
             let mut state = self.log.state.borrow_mut();
-            if state.is_closed || state.damage.is_some() || state.active().size() == 0 {
+            if state.active().size() == 0 {
                 return;
             }
             let base_offset = state.log_end_offset;

@@ -86,6 +86,7 @@ async fn run<E: Environment>(store: Rc<StoreShared<E>>, log: Rc<LogShared>) {
             break;
         }
         store.progressed(&log);
+        store.evict_if_crowded();
     }
     log.state.borrow_mut().writer.is_running = false;
     log.changed.notify();

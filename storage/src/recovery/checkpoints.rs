@@ -12,7 +12,7 @@ use std::path::Path;
 use ringlog_core::ids::{PartitionIndex, TopicId, TopicPartition};
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
-use crate::disk::{read_file, remove_file_if_present};
+use crate::disk::{read_file, remove_file_if_present, replace_file};
 use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::{BYTES_MAX, CheckpointBody, PartitionRecord};
 use crate::format::names::{CheckpointOwner, checkpoint_directory, journal_root, parse_checkpoint_name};
@@ -59,12 +59,16 @@ pub(super) async fn read<E: Environment>(env: &E, data_dir: &Path) -> Result<Liv
     let directory = checkpoint_directory(data_dir);
     let mut found: Vec<(CheckpointOwner, CheckpointBody)> = Vec::new();
     let mut damaged: BTreeMap<CheckpointOwner, Damage> = BTreeMap::new();
+    let mut whole: Vec<(CheckpointOwner, u64, Vec<u8>)> = Vec::new();
     for entry in env.list_directory(&directory).await? {
         let Some(owner) = parse_checkpoint_name(&entry.name) else { continue };
         let path = directory.join(&entry.name);
         let bytes = read_file(env, &path, BYTES_MAX).await?.unwrap_or_default();
         match CheckpointBody::parse(&bytes) {
-            Ok(body) => found.push((owner, body)),
+            Ok(body) => {
+                whole.push((owner, body.start, bytes));
+                found.push((owner, body));
+            }
             Err(reason) => {
                 let damage = Damage { path, bytes: 0..bytes.len() as u64, offsets: None, reason };
                 tracing::warn!(%damage, "one of two copies of a checkpoint is damaged");
@@ -72,7 +76,16 @@ pub(super) async fn read<E: Environment>(env: &E, data_dir: &Path) -> Result<Liv
             }
         }
     }
-    choose(found, damaged)
+    let bridged = damaged.clone();
+    let lives = choose(found, damaged)?;
+    for (owner, damage) in bridged {
+        let twin = whole.iter().find(|(of, start, _)| *of == owner && *start == lives.start);
+        let (_, _, bytes) = twin.expect("a damaged copy is bridged by the other of the same start");
+        // Healed before anything else is changed: once recovery has written its own, an earlier start's damaged
+        // copy without its twin could not be told from one that counts. A crash here: the copy is damaged still.
+        replace_file(env, &damage.path, bytes).await?;
+    }
+    Ok(lives)
 }
 
 fn choose(

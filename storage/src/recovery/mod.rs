@@ -146,7 +146,9 @@ fn begin<'a, E: Environment>(
     let mut replays = BTreeMap::new();
     for directory in directories {
         let record = lives.record(directory.id).cloned();
-        let must_scan = record.is_none() || !lives.is_closed(directory.id);
+        // A log that was refused may have been restored since, whatever its shard did.
+        let was_refused = |record: &PartitionRecord| record.end_offset < record.durable_end_offset;
+        let must_scan = record.as_ref().is_none_or(was_refused) || !lives.is_closed(directory.id);
         let path = data_dir.join(&directory.name);
         let id = directory.id;
         replays.insert(id, Replay::new(env, config, path, directory, record, must_scan));

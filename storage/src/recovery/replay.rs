@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Always true: the cursor moves only over batches that verify and continue: offset by offset, except where the
-//! journal says that offsets were left out; epoch not going back. Nothing is cut before everything was looked at,
+//! journal says that offsets were left out and the batch behind them is there; epoch not going back. Nothing is cut before everything was looked at,
 //! and nothing of a damaged log is cut at all. Batches that the journal holds for places behind a hole are
 //! written there too: if the hole is damage they would otherwise be lost with the journal; if it is the torn tail
 //! they are cut with it.
@@ -170,8 +170,10 @@ impl<'a, E: Environment> Replay<'a, E> {
             return self.write_again(entry, payload).await;
         }
         if entry.kind == EntryKind::Gap {
-            // The batch itself lies in the file, if it was written in time.
-            self.end_offset = entry.base_offset;
+            match self.batch_after_gap(entry).await? {
+                Some(header) => self.pass_scanned(&header),
+                None => self.has_hole = true,
+            }
             return Ok(());
         }
         self.end_offset = entry.base_offset;
@@ -204,11 +206,31 @@ impl<'a, E: Environment> Replay<'a, E> {
                 return Ok(false);
             }
             if continues && there.0 > here.0 && there.1 == 0 {
+                // A segment named for an offset behind a gap begins only with the batch that stands there.
+                if entry.kind == EntryKind::Gap && self.batch_after_gap(entry).await?.is_none() {
+                    return Ok(false);
+                }
                 self.roll_to(entry.segment_base_offset).await?;
             } else if !self.scan_one().await? {
                 return Ok(false);
             }
         }
+    }
+
+    /// The batch behind left-out offsets, which lies in its file if it was written in time. If it was not, the log
+    /// ends before the gap.
+    async fn batch_after_gap(&mut self, entry: &CommitEntry) -> Result<Option<BatchHeader>, DiskFailure> {
+        let before = std::mem::replace(&mut self.end_offset, entry.base_offset);
+        let found = self.batch_at(entry.segment_base_offset, u64::from(entry.position)).await;
+        self.end_offset = before;
+        // Many logs are on their way at once: none keeps what it read.
+        self.window = None;
+        found
+    }
+
+    fn pass_scanned(&mut self, header: &BatchHeader) {
+        self.batches_scanned += 1;
+        self.pass(header);
     }
 
     /// Counts a batch at the cursor as part of the log.
@@ -227,8 +249,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         loop {
             let (segment, position) = (self.growing.base_offset, self.growing.size);
             if let Some(header) = self.batch_at(segment, position).await? {
-                self.batches_scanned += 1;
-                self.pass(&header);
+                self.pass_scanned(&header);
                 return Ok(true);
             }
             let next = self.end_offset;

@@ -5,10 +5,13 @@
 //!   delete:  no more batches ──► writer at rest ──► rename to ...-delete ──► sync ──► remove in the background
 //! ```
 //!
-//! Always true: a log that `create` returned has a directory that survives a crash; a log that `delete` returned
-//! for does not come back. Whatever is found under a wanted name and is not ours is moved aside, never removed.
+//! Always true: one task at a time works on the directory of a name. A log that `create` returned has a directory
+//! that survives a crash; a log that `delete` returned for does not come back. Whatever is found under a wanted
+//! name and is not ours is moved aside, never removed.
 
-use std::path::Path;
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,7 +19,7 @@ use ringlog_core::ids::Offset;
 use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode, TaskClass};
 
 use crate::config::LogConfig;
-use crate::disk::{read_file, replace_file};
+use crate::disk::{read_file, replace_file, with_suffix};
 use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::PartitionRecord;
 use crate::format::names::{
@@ -28,6 +31,32 @@ use crate::log::{LogIdentity, LogShared, SegmentSummary};
 use crate::signal::Signal;
 use crate::store::StoreShared;
 
+/// The directories that a task works on.
+#[derive(Default)]
+pub(crate) struct ClaimedDirectories {
+    paths: RefCell<BTreeSet<PathBuf>>,
+    changed: Signal,
+}
+
+/// The right to work on a directory; gone with its holder, finished or not.
+struct Claim<'c> {
+    claimed: &'c ClaimedDirectories,
+    path: PathBuf,
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.claimed.paths.borrow_mut().remove(&self.path);
+        self.claimed.changed.notify();
+    }
+}
+
+/// Waits until no other task works on a directory.
+async fn claim<'c>(claimed: &'c ClaimedDirectories, directory: &Path) -> Claim<'c> {
+    claimed.changed.when(|| claimed.paths.borrow_mut().insert(directory.to_owned())).await;
+    Claim { claimed, path: directory.to_owned() }
+}
+
 /// Opens or makes a log.
 pub(super) async fn create<E: Environment>(
     store: &Rc<StoreShared<E>>,
@@ -38,12 +67,13 @@ pub(super) async fn create<E: Environment>(
     if store.is_closing() {
         return Err(StoreFailure::Closed);
     }
+    let directory = partition_directory(&store.data_dir, &identity.topic, identity.id.partition);
+    let _claim = claim(&store.claimed_directories, &directory).await;
     let existing = store.logs.borrow().get(&identity.id).cloned();
     if let Some(log) = existing {
         log.state.borrow_mut().config = config;
         return Ok(log);
     }
-    let directory = partition_directory(&store.data_dir, &identity.topic, identity.id.partition);
     let recovered = store.recovered.partition(identity.id);
     let (record, sealed, damage) = match recovered {
         Some(found) => (found.record.clone(), found.sealed.clone(), found.damage.clone()),
@@ -68,8 +98,9 @@ fn insert<E: Environment>(
     state.damage = damage;
     let id = identity.id;
     let log = LogShared { identity, directory, state: state.into(), changed: Signal::default() };
-    // Another task may have made it while this one waited for the disk.
-    store.logs.borrow_mut().entry(id).or_insert_with(|| Rc::new(log)).clone()
+    let log = Rc::new(log);
+    store.logs.borrow_mut().insert(id, log.clone());
+    log
 }
 
 /// What is known of a log without a record.
@@ -106,10 +137,11 @@ async fn make_directory<E: Environment>(
     env.sync_directory(&store.data_dir).await
 }
 
-/// Whether something lies in a directory.
+/// Whether something lies in a directory, apart from what an attempt to make it left that a crash cut short.
 async fn is_occupied<E: Environment>(env: &E, directory: &Path) -> Result<bool, DiskFailure> {
+    let unfinished = with_suffix(&partition_metadata(directory), ".tmp");
     match env.list_directory(directory).await {
-        Ok(entries) => Ok(!entries.is_empty()),
+        Ok(entries) => Ok(entries.iter().any(|entry| directory.join(&entry.name) != unfinished)),
         Err(failure) if failure.is_not_found() => Ok(false),
         Err(failure) => Err(failure),
     }
@@ -124,6 +156,7 @@ pub(super) async fn delete<E: Environment>(
         return Ok(());
     }
     log.changed.notify();
+    let _claim = claim(&store.claimed_directories, &log.directory).await;
     log.changed.when(|| !log.state.borrow().writer.is_running).await;
     store.forget(log);
     store.check()?;

@@ -245,6 +245,7 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
                 log.state.borrow_mut().journal_committed(*end_offset);
                 store.progressed(log);
             }
+            store.evict_if_crowded();
         }
         journal.is_committing.set(false);
         store.housekeeping.notify();

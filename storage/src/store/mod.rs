@@ -35,6 +35,7 @@ use crate::log::{LogShared, PartitionLog, writer};
 use crate::recovery::Recovered;
 use crate::signal::Signal;
 use checkpoints::Housekeeping;
+use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
 use read_ahead::ReadAhead;
@@ -64,6 +65,8 @@ pub(crate) struct StoreShared<E: Environment> {
     pub start: u64,
     recovered: Arc<Recovered>,
     logs: RefCell<BTreeMap<TopicPartition, Rc<LogShared>>>,
+    /// Directories being made or renamed.
+    claimed_directories: ClaimedDirectories,
     /// Deleted logs that recovery's record still knows.
     deleted: RefCell<Vec<TopicPartition>>,
     failure: RefCell<Option<Rc<DiskFailure>>>,
@@ -115,6 +118,7 @@ impl<E: Environment> LogStore<E> {
             start: recovered.start(),
             recovered,
             logs: RefCell::default(),
+            claimed_directories: ClaimedDirectories::default(),
             deleted: RefCell::default(),
             failure: RefCell::default(),
             phase: Cell::new(Phase::Open),
@@ -353,7 +357,7 @@ impl<E: Environment> StoreShared<E> {
         writer::kick(self, log);
     }
 
-    /// The journal or the log's writer got on: move the stable end, tell, give up memory.
+    /// The journal or the log's writer got on: move the stable end, tell.
     pub fn progressed(self: &Rc<Self>, log: &Rc<LogShared>) {
         let (released, note_wanted, writes_behind) = {
             let mut state = log.state.borrow_mut();
@@ -370,11 +374,16 @@ impl<E: Environment> StoreShared<E> {
         if writes_behind {
             writer::kick(self, log);
         }
+        log.changed.notify();
+        self.room.notify();
+    }
+
+    /// Gives up memory if half of the bound is in use. Once for many logs that got on: where most of it cannot
+    /// go yet, each look passes over the same ones.
+    pub fn evict_if_crowded(&self) {
         if self.cache_bytes.get() > self.config.tail_cache_bytes_max / 2 {
             self.evict();
         }
-        log.changed.notify();
-        self.room.notify();
     }
 
     fn note_durable_end(&self, log: &Rc<LogShared>) {

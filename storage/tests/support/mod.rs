@@ -11,7 +11,9 @@ use std::sync::Arc;
 use ringlog_core::ids::{
     LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, SequenceNumber, TopicId, TopicPartition,
 };
-use ringlog_core::record_batch::{BatchBuilder, validate_stored};
+use ringlog_core::leader_epochs::LeaderEpochs;
+use ringlog_core::producer_state::{ProducerState, ProducerStates};
+use ringlog_core::record_batch::{BatchBuilder, BatchHeader, RawBatch, validate_stored};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::memory::{MemoryWorld, Random};
@@ -73,6 +75,8 @@ pub struct Setup {
     pub log_config: LogConfig,
     pub model: Model,
     pub bug: Bug,
+    /// Whether some batches leave offsets out.
+    pub leaves_gaps: bool,
 }
 
 impl Setup {
@@ -86,6 +90,7 @@ impl Setup {
             log_config,
             model: Model::default(),
             bug: Bug::None,
+            leaves_gaps: false,
         }
     }
 
@@ -154,6 +159,33 @@ impl Setup {
         assert_eq!(log.durable_end_offset().0, end);
         let found = read_all(log, 0, end).await;
         assert!(found == expected, "seed {seed}: partition {partition} has other bytes than were appended");
+        self.compare_folds(seed, partition, log);
+    }
+
+    /// What a log knows of producers and epochs is what its batches say, whatever a start had to piece together.
+    fn compare_folds(&self, seed: u64, partition: i32, log: &PartitionLog<Env>) {
+        let mut producers = ProducerStates::new(self.config.producers_max);
+        let mut epochs = LeaderEpochs::new();
+        for batch in &self.model.borrow()[&partition].batches {
+            let header = BatchHeader::parse(&batch.bytes).expect("a batch of the model");
+            producers.record(&header, header.max_timestamp());
+            epochs.assign(header.leader_epoch(), header.base_offset());
+            let found = log.epoch_at(header.base_offset());
+            assert_eq!(found, header.leader_epoch(), "seed {seed}: partition {partition} at {}", batch.base);
+        }
+        let plain = |producers: &ProducerStates| -> Vec<_> {
+            let known = |(id, state): (ProducerId, &ProducerState)| {
+                (id, state.epoch(), state.batches().to_vec(), state.open_transaction())
+            };
+            producers.iter().map(known).collect()
+        };
+        let found = log.with_producers(|producers| plain(producers));
+        assert_eq!(found, plain(&producers), "seed {seed}: producers of partition {partition}");
+        for entry in epochs.entries() {
+            let (of_log, of_batches) =
+                (log.epoch_end_offset(entry.epoch), epochs.end_offset_for(entry.epoch, log.log_end_offset()));
+            assert_eq!(of_log, of_batches, "seed {seed}: epoch {} of partition {partition}", entry.epoch);
+        }
     }
 }
 
@@ -207,17 +239,30 @@ impl Setup {
         value_bytes: usize,
         salt: u64,
     ) -> bool {
+        self.append_after_gap(session, partition, 0, records, value_bytes, salt).await
+    }
+
+    /// Appends a batch to log and model that leaves out so many offsets, as a compacted log of a leader does.
+    pub async fn append_after_gap(
+        &self,
+        session: &Session,
+        partition: i32,
+        gap: i64,
+        records: i64,
+        value_bytes: usize,
+        salt: u64,
+    ) -> bool {
         let log = &session.logs[&partition];
         if log.ready().await.is_err() {
             return false;
         }
-        let base = log.log_end_offset().0;
+        let base = log.log_end_offset().0 + gap;
         let bytes = batch(base, records, value_bytes, salt);
         let assigned = validate_stored(&bytes).expect("a good batch").keep_offsets();
         // The model knows first: an acknowledgement may come at any time after.
         let model_batch = ModelBatch { base, next: base + records, bytes: bytes.clone() };
         self.model.borrow_mut().entry(partition).or_default().batches.push(model_batch);
-        if let Err(error) = log.append(&assigned) {
+        if let Err(error) = log.append_given(&assigned) {
             self.model.borrow_mut().get_mut(&partition).expect("just there").batches.pop();
             assert!(matches!(error, ringlog_storage::AppendError::NoRoom), "{error}");
             return false;
@@ -255,6 +300,11 @@ impl Setup {
                 1 => drop(session.stores[random.index(session.stores.len())].checkpoint().await),
                 2..=4 => self.read_somewhere(log, partition, random).await,
                 5 => self.wait_until_promised(session, partition).await,
+                7 if self.leaves_gaps => {
+                    let (gap, value_bytes) =
+                        (random.between(1..=9) as i64, random.between(0..=6_000) as usize);
+                    self.append_after_gap(session, partition, gap, 1, value_bytes, step as u64).await;
+                }
                 6 => {
                     let value_bytes = random.between(6_000..=14_000) as usize;
                     self.append(session, partition, 1, value_bytes, step as u64).await;
@@ -296,7 +346,12 @@ impl Setup {
         assert_eq!(bytes.len(), read.bytes);
         let expected = self.model.borrow()[&partition].bytes_from(from);
         assert!(from == end || !bytes.is_empty(), "partition {partition} has something at {from}");
-        assert!(expected.starts_with(&bytes), "partition {partition} from {from} of {end}");
+        assert!(
+            expected.starts_with(&bytes),
+            "partition {partition} from {from} of {end}: found {:?}, expected {:?}",
+            offsets(&bytes),
+            offsets(&expected)
+        );
         let first_bytes = self.model.borrow()[&partition]
             .batches
             .iter()
@@ -310,6 +365,16 @@ impl Setup {
     }
 }
 
+/// The first and the next offset of every batch.
+fn offsets(mut bytes: &[u8]) -> Vec<(i64, i64)> {
+    let mut found = Vec::new();
+    while let Ok((batch, rest)) = RawBatch::split_first(bytes) {
+        found.push((batch.header().base_offset().0, batch.header().next_offset().0));
+        bytes = rest;
+    }
+    found
+}
+
 /// Every batch of a log from `from` on.
 pub async fn read_all(log: &PartitionLog<Env>, from: i64, end: i64) -> Vec<u8> {
     let (mut from, mut bytes) = (from, Vec::new());
@@ -320,8 +385,7 @@ pub async fn read_all(log: &PartitionLog<Env>, from: i64, end: i64) -> Vec<u8> {
         assert!(!piece.is_empty(), "nothing at {from} of {end}");
         let mut rest = piece.as_slice();
         while !rest.is_empty() {
-            let (batch, after) =
-                ringlog_core::record_batch::RawBatch::split_first(rest).expect("whole batches");
+            let (batch, after) = RawBatch::split_first(rest).expect("whole batches");
             batch.verify_checksum().expect("verified bytes");
             assert!(batch.header().next_offset().0 > from, "offsets grow");
             from = batch.header().next_offset().0;

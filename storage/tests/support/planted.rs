@@ -31,6 +31,8 @@ pub enum Bug {
     ForgetFileSync,
     /// Directories are never synced: new files vanish with the power.
     ForgetDirectorySync,
+    /// The random source always says the same: lives of a journal cannot be told apart.
+    RepeatRandom,
 }
 
 /// An environment that makes a mistake.
@@ -78,7 +80,7 @@ impl Environment for Planted {
     }
 
     fn random(&self) -> u64 {
-        self.sound.random()
+        if self.bug == Bug::RepeatRandom { 7 } else { self.sound.random() }
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + 'static {

@@ -1,0 +1,278 @@
+//! Starts that meet more than a crash: damaged copies of checkpoints, a second crash at every change recovery
+//! makes, a disk that refuses while recovery works, batches that leave offsets out.
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use ringlog_core::ids::{Offset, TopicId, TopicPartition};
+use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, Random};
+use ringlog_storage::format::checkpoint::CheckpointBody;
+use ringlog_storage::{LogIdentity, StoreFailure, recover};
+use support::{DATA_DIR, Setup};
+
+/// Works until a crash at a random change of the disk.
+fn work_and_crash(world: &MemoryWorld, setup: &Setup, random: &mut Random) {
+    world.set_crash_after(random.between(30..=260));
+    let _ = world.run_until_or_crash(async {
+        let session = setup.open(world).await;
+        setup.work(&session, random, 90).await;
+    });
+    world.crash();
+}
+
+/// Checkpoint files of the latest start of which the other copy is there and whole.
+fn doubled_checkpoints(world: &MemoryWorld) -> Vec<String> {
+    let mut of_owner: BTreeMap<(String, u64), Vec<String>> = BTreeMap::new();
+    for (path, _) in world.disk().files() {
+        let Some(stem) = path.strip_suffix(".checkpoint") else { continue };
+        let owner = stem.rsplit_once('-').expect("named for a copy").0.to_owned();
+        // One that an earlier round damaged is no copy; the crash came before recovery replaced it.
+        let Ok(body) = CheckpointBody::parse(&world.disk().read(&path).unwrap()) else { continue };
+        of_owner.entry((owner, body.start)).or_default().push(path);
+    }
+    let latest = of_owner.keys().map(|(_, start)| *start).max();
+    let counts =
+        of_owner.into_iter().filter(|((_, start), paths)| Some(*start) == latest && paths.len() == 2);
+    counts.flat_map(|(_, paths)| paths).collect()
+}
+
+#[test]
+fn either_copy_of_a_checkpoint_is_enough_after_a_crash_at_any_moment() {
+    let mut damaged = 0;
+    for seed in 0..150 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(3, 1 + (seed % 2) as u16);
+        let mut random = Random::from_seed(seed);
+        for _ in 0..5 {
+            work_and_crash(&world, &setup, &mut random);
+            let candidates = doubled_checkpoints(&world);
+            if !candidates.is_empty() {
+                let victim = &candidates[random.index(candidates.len())];
+                world.disk().corrupt(victim, random.between(0..=60), 1 << random.below(8));
+                damaged += 1;
+            }
+        }
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+    assert!(damaged > 400, "{damaged} checkpoints were damaged");
+}
+
+#[test]
+fn a_second_crash_at_every_change_that_recovery_makes_loses_nothing() {
+    for seed in 0..10 {
+        let run = |crash_at: Option<u64>| {
+            let world = MemoryWorld::new(seed, Options::quiet());
+            let setup = Setup { leaves_gaps: seed % 2 == 1, ..Setup::tiny(2, 1) };
+            let mut random = Random::from_seed(seed);
+            work_and_crash(&world, &setup, &mut random);
+            work_and_crash(&world, &setup, &mut random);
+            let before = world.disk().mutations();
+            if let Some(crash_at) = crash_at {
+                world.set_crash_after(crash_at);
+            }
+            let env = setup.environment(&world, 0);
+            let _ = world
+                .run_until_or_crash(async { drop(recover(&env, Path::new(DATA_DIR), &setup.config).await) });
+            let mutations = world.disk().mutations() - before;
+            world.crash();
+            world.run_until(async { drop(setup.open(&world).await) });
+            mutations
+        };
+        for crash_at in 1..=run(None) {
+            run(Some(crash_at));
+        }
+    }
+}
+
+#[test]
+fn a_recovery_that_the_disk_refused_is_taken_up_by_the_next_start() {
+    let operations = [
+        DiskOperation::Open,
+        DiskOperation::Read,
+        DiskOperation::Write,
+        DiskOperation::Sync,
+        DiskOperation::Truncate,
+        DiskOperation::Rename,
+        DiskOperation::SyncDirectory,
+    ];
+    let mut refused = 0;
+    for seed in 0..210 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup { leaves_gaps: true, ..Setup::tiny(2, 1) };
+        let mut random = Random::from_seed(seed);
+        work_and_crash(&world, &setup, &mut random);
+        let operation = operations[seed as usize % operations.len()];
+        world.disk().fail(operation, random.between(1..=6));
+        let env = setup.environment(&world, 0);
+        let outcome = world.run_until(async { recover(&env, Path::new(DATA_DIR), &setup.config).await });
+        match outcome {
+            // It had less to do, and the failure waits for somebody else.
+            Ok(_) => continue,
+            Err(failure) => assert!(matches!(failure, StoreFailure::Disk(_)), "seed {seed}: {failure}"),
+        }
+        refused += 1;
+        if seed % 2 == 0 {
+            world.crash()
+        } else {
+            world.kill()
+        }
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+    assert!(refused > 100, "{refused} of 210 recoveries were refused");
+}
+
+#[test]
+fn recovery_on_a_full_disk_fails_or_succeeds_and_loses_nothing() {
+    for seed in 0..60 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(2, 1);
+        let mut random = Random::from_seed(seed);
+        work_and_crash(&world, &setup, &mut random);
+        let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
+        world.disk().set_bytes_max(used + random.below(12_000));
+        let env = setup.environment(&world, 0);
+        let _ = world.run_until(async { recover(&env, Path::new(DATA_DIR), &setup.config).await });
+        world.crash();
+        world.disk().set_bytes_max(1 << 30);
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+}
+
+#[test]
+fn batches_that_leave_offsets_out_survive_crashes_like_any_other() {
+    for seed in 0..150 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup { leaves_gaps: true, ..Setup::tiny(2, 1) };
+        let mut random = Random::from_seed(seed);
+        for _ in 0..5 {
+            work_and_crash(&world, &setup, &mut random);
+        }
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+}
+
+#[test]
+fn nothing_of_our_own_is_ever_moved_aside() {
+    for crash_at in 1..=80 {
+        let world = MemoryWorld::new(crash_at, Options::quiet());
+        let setup = Setup::tiny(2, 1);
+        world.set_crash_after(crash_at);
+        let _ = world.run_until_or_crash(async { drop(setup.open(&world).await) });
+        world.crash();
+        world.run_until(async { drop(setup.open(&world).await) });
+        let strays: Vec<_> =
+            world.disk().files().into_iter().filter(|(path, _)| path.contains("-stray")).collect();
+        assert!(strays.is_empty(), "after a crash at change {crash_at}: {strays:?}");
+    }
+}
+
+#[test]
+fn a_log_is_made_anew_while_the_one_of_its_name_is_deleted() {
+    for seed in 0..30 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(1, 1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            let successor = TopicPartition { topic: TopicId::from_random(8, 9), ..support::id(0) };
+            let identity = LogIdentity { topic: "topic".into(), id: successor };
+            let (deleted, made) = futures_util::future::join(
+                session.stores[0].delete_log(&session.logs[&0]),
+                session.stores[0].create_log(identity, setup.log_config.clone()),
+            )
+            .await;
+            deleted.expect("deleted");
+            made.expect("made");
+        });
+        world.crash();
+        let strays = world.disk().files().into_iter().filter(|(path, _)| path.contains("-stray")).count();
+        assert_eq!(strays, 0, "seed {seed}");
+        let setup = Setup { partitions: 0, ..setup };
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            let topics: Vec<_> = session.recovered.partitions().map(|id| id.topic).collect();
+            assert_eq!(topics, [TopicId::from_random(8, 9)], "seed {seed}");
+        });
+    }
+}
+
+#[test]
+fn two_tasks_that_make_one_log_get_the_same_one() {
+    for seed in 0..30 {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(0, 1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            let make = || {
+                let identity = LogIdentity { topic: "topic".into(), id: support::id(0) };
+                session.stores[0].create_log(identity, setup.log_config.clone())
+            };
+            let (first, second) = futures_util::future::join(make(), make()).await;
+            let (first, second) = (first.expect("made"), second.expect("made"));
+            first.ready().await.unwrap();
+            let bytes = support::batch(0, 2, 100, 1);
+            let batch = ringlog_core::record_batch::validate_stored(&bytes).unwrap().keep_offsets();
+            first.append(&batch).unwrap();
+            assert_eq!(second.log_end_offset(), Offset(2), "seed {seed}");
+        });
+    }
+}
+
+#[test]
+fn a_log_that_is_rolled_while_its_store_closes_closes_well() {
+    for delay in 0..100 {
+        let world = MemoryWorld::new(delay, Options::quiet());
+        let setup = Setup::tiny(2, 1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            assert!(setup.append(&session, 0, 3, 700, delay).await);
+            assert!(setup.append(&session, 1, 3, 700, delay).await);
+            let (store, env, log) =
+                (session.stores[0].clone(), session.env.clone(), session.logs[&0].clone());
+            session.env.spawn(TaskClass::Admin, async move {
+                env.sleep_until(env.now() + std::time::Duration::from_micros(20 * delay)).await;
+                log.roll();
+            });
+            store.close().await.unwrap();
+        });
+        world.kill();
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            assert!(session.recovered.is_clean(), "rolled after {delay}");
+        });
+    }
+}
+
+#[test]
+fn a_log_whose_file_was_restored_is_served_again() {
+    let world = MemoryWorld::new(3, Options::quiet());
+    let setup = Setup { partitions: 1, ..Setup::tiny(1, 1) };
+    let (path, position) = ("/data/topic-0/00000000000000000000.log", 4_096);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        for salt in 0..3 {
+            assert!(setup.append(&session, 0, 1, 5_000, salt).await);
+            setup.wait_until_promised(&session, 0).await;
+        }
+        // A small one, whose commit notes how far the large ones were durable.
+        assert!(setup.append(&session, 0, 1, 10, 9).await);
+        setup.wait_until_promised(&session, 0).await;
+    });
+    world.crash();
+    world.disk().corrupt(path, position, 1);
+    let closed = Setup { partitions: 0, ..setup.clone() };
+    world.run_until(async {
+        let session = closed.open(&world).await;
+        assert_eq!(session.recovered.damaged().count(), 1);
+        session.stores[0].close().await.unwrap();
+    });
+    world.kill();
+    // The same bit again: the bytes are what they were.
+    world.disk().corrupt(path, position, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert_eq!(session.recovered.damaged().count(), 0);
+    });
+}
