@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   journal a quarter full, too long ago, asked for, or closing
-//!     ──► note the last stable commit ──► flush dirty logs, one after the other ──► write the checkpoint
+//!     ──► note the last stable commit ──► flush dirty logs, some at a time ──► write the checkpoint
 //!     ──► the checkpoint before it becomes the older of two ──► free the journal up to the older one
 //! ```
 //!
@@ -13,7 +13,9 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
+use futures_util::stream;
 use ringlog_core::time::Instant;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
@@ -28,6 +30,10 @@ use crate::log::writer::flush;
 use crate::signal::Signal;
 use crate::store::journal::JournalMark;
 use crate::store::{Phase, StoreShared};
+
+/// Logs that a checkpoint flushes at the same time: a file system shares one commit of its own among syncs that
+/// come together.
+const FLUSHES_AT_ONCE: usize = 16;
 
 /// When to do what.
 #[derive(Default)]
@@ -178,15 +184,13 @@ async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), Di
 }
 
 async fn flush_dirty<E: Environment>(store: &Rc<StoreShared<E>>) {
-    for log in store.all_logs() {
+    let flush_if_dirty = |log: Rc<LogShared>| async move {
         let is_dirty = log.state.borrow().is_dirty();
-        if is_dirty {
+        if is_dirty && store.failure().is_none() {
             flush(store, &log).await;
         }
-        if store.failure().is_some() {
-            return;
-        }
-    }
+    };
+    stream::iter(store.all_logs()).for_each_concurrent(FLUSHES_AT_ONCE, flush_if_dirty).await;
 }
 
 /// Replaces the older of the two checkpoint files, then frees the journal up to the other one.
