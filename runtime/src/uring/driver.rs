@@ -30,6 +30,7 @@ use super::payload::Payload;
 use super::receive_buffers::ReceiveBuffers;
 use super::slots::{Aftermath, Completion, Finished, Key, Owned, Slots};
 use crate::buffer::{Arena, BufMut};
+use crate::environment::RingStatistics;
 use crate::mesh::{Bell, Doorplate, Inbox};
 
 /// Operations submitted with one system call.
@@ -84,6 +85,7 @@ struct Core {
     files: FileTable,
     pump: Option<Waker>,
     phase: Phase,
+    statistics: RingStatistics,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -121,6 +123,7 @@ impl Driver {
             files,
             pump: None,
             phase: Phase::Open,
+            statistics: RingStatistics::default(),
         };
         let driver = Driver {
             core: RefCell::new(core),
@@ -159,6 +162,11 @@ impl Driver {
     /// The shard's memory.
     pub(super) fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    /// What the ring has done so far.
+    pub(super) fn statistics(&self) -> RingStatistics {
+        self.core.borrow().statistics
     }
 
     /// Whether this host (or a test's pretence) lacks a feature.
@@ -258,6 +266,7 @@ impl Driver {
         self.settle_arena();
         let mut aftermaths = std::mem::take(&mut *self.aftermaths.borrow_mut());
         let mut core = self.core.borrow_mut();
+        core.statistics.turns += 1;
         let submitted = core.submit();
         let mut failed_nudges = Vec::new();
         let reaped = core.reap(&mut aftermaths, &mut failed_nudges);
@@ -288,6 +297,7 @@ impl Driver {
         // "work waits" flag before it looks whether the eventfd is wanted.
         let plate = &self.doorplates[usize::from(self.shard.0)];
         if plate.try_sleep(|| self.deliver() || self.core.borrow_mut().has_work()) {
+            self.core.borrow_mut().statistics.sleeps += 1;
             return true;
         }
         self.disable_eventfd();
@@ -397,6 +407,7 @@ impl Driver {
 
 impl Bell for Driver {
     fn ring(&self, shard: ShardIndex) {
+        self.core.borrow_mut().statistics.wakes_sent += 1;
         if self.lacks(Feature::RingMessages) {
             return self.ring_by_eventfd(shard);
         }
@@ -420,6 +431,7 @@ impl Bell for Driver {
 
 impl Core {
     fn push(&mut self, entry: Entry) {
+        self.statistics.submitted += 1;
         // SAFETY: `start` vouches for entries with addresses: their slot keeps the memory. Others have none.
         if !self.backlog.is_empty() || unsafe { self.ring.submission().push(&entry) }.is_err() {
             self.backlog.push_back(entry);
@@ -460,6 +472,7 @@ impl Core {
                 return any;
             }
             any = true;
+            self.statistics.enters += 1;
             if !entered(self.ring.submit()) {
                 return true;
             }
@@ -484,10 +497,11 @@ impl Core {
     }
 
     fn reap(&mut self, aftermaths: &mut Vec<Aftermath>, failed_nudges: &mut Vec<ShardIndex>) -> bool {
-        let Core { ring, receive, slots, .. } = self;
+        let Core { ring, receive, slots, statistics, .. } = self;
         let mut any = false;
         for entry in ring.completion() {
             any = true;
+            statistics.completed += 1;
             let user_data = entry.user_data();
             if user_data & NO_SLOT == NO_SLOT {
                 failed_nudges.extend(failed_nudge(user_data));

@@ -297,6 +297,9 @@ impl Setup {
         let expected = self.model.borrow()[&partition].bytes_from(from);
         assert!(from == end || !bytes.is_empty(), "partition {partition} has something at {from}");
         assert!(expected.starts_with(&bytes), "partition {partition} from {from} of {end}");
+        if let Some(last) = whole_batches(&bytes).last() {
+            assert_eq!(read.end_offset, last.header().next_offset(), "where the records read end");
+        }
         let first_bytes = self.model.borrow()[&partition]
             .batches
             .iter()
@@ -308,6 +311,18 @@ impl Setup {
             bytes.len()
         );
     }
+}
+
+/// The batches that bytes are made of.
+fn whole_batches(mut bytes: &[u8]) -> Vec<ringlog_core::record_batch::RawBatch<'_>> {
+    let mut batches = Vec::new();
+    while !bytes.is_empty() {
+        let (batch, rest) =
+            ringlog_core::record_batch::RawBatch::split_first(bytes).expect("whole batches were read");
+        batches.push(batch);
+        bytes = rest;
+    }
+    batches
 }
 
 /// Every batch of a log from `from` on.
