@@ -162,7 +162,7 @@ fn metrics(config: &BrokerConfig, listening: &Listening<'_>) -> String {
 /// What recovery did, in a few words; damage is told log by log.
 fn last_stop(listening: &Listening<'_>) -> String {
     for (partition, damage) in listening.recovered.damaged() {
-        tracing::error!(%partition, %damage, "a log is damaged below its durable end and refused");
+        tracing::error!(topic_id = %partition.topic, partition = partition.partition.0, %damage, "a log is damaged below its durable end and refused");
     }
     if listening.recovered.is_clean() {
         return "clean, or the first start".to_owned();

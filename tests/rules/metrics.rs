@@ -5,7 +5,7 @@ use std::time::Duration;
 use ringlog_net::protocol::fetch::FetchRequest;
 use ringlog_net::protocol::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ringlog_runtime::environment::Connection;
-use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options};
+use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, PerMillion};
 
 use crate::harness::{
     TOPIC, batch, beside, fetch_request, sequenced, with_broker, with_broker_in, with_starting_broker,
@@ -101,8 +101,8 @@ fn a_request_behind_a_slow_disk_counts_as_slow() {
         let mut client = broker.with_topic(1, &[]).await;
         client.produce(0, &batch(&["quick"])).await;
         assert_eq!(broker.metric("ringlog_slow_requests_total{api=\"Produce\"}").await, Some(0.0));
-        let mut faults = world.faults().clone();
-        (faults.disk_slow, faults.disk_slow_delay_ns_max) = (1_000_000, 400_000_000);
+        let mut faults = world.options().faults.clone();
+        (faults.disk_slow, faults.disk_slow_delay_ns_max) = (PerMillion(1_000_000), 400_000_000);
         world.set_faults(faults);
         for _ in 0..10 {
             client.produce(0, &batch(&["slow"])).await;
@@ -168,11 +168,12 @@ fn a_failed_disk_makes_the_broker_unready_and_leaves_it_alive() {
 #[test]
 fn what_is_no_question_is_answered_as_such_and_harms_nobody() {
     with_broker("", async |broker| {
+        let large = [b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 20_000]].concat();
         for (bytes, status) in [
-            (&b"\x00\x00\x00\x0e\x00\x12\x00\x03\x00\x00\x00\x01\x00\x04test"[..], "400"),
-            (b"GET /secret HTTP/1.1\r\n\r\n", "404"),
-            (b"DELETE /metrics HTTP/1.1\r\n\r\n", "405"),
-            (&[b"GET /metrics HTTP/1.1\r\nX: ".as_slice(), &[b'x'; 20_000]].concat(), "431"),
+            (b"\x00\x00\x00\x0e\x00\x12\x00\x03\x00\x00\x00\x01\x00\x04test".as_slice(), "400"),
+            (b"GET /secret HTTP/1.1\r\n\r\n".as_slice(), "404"),
+            (b"DELETE /metrics HTTP/1.1\r\n\r\n".as_slice(), "405"),
+            (large.as_slice(), "431"),
         ] {
             let said = broker.ask_metrics(bytes).await;
             assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{status}: {said}");
