@@ -49,6 +49,9 @@ pub struct StartArguments {
     /// production, more for the lowest latency [ringlog.idle.spin.us; default 0].
     #[arg(long, value_name = "MICROSECONDS")]
     pub idle_spin_us: Option<u64>,
+    /// Where to serve /metrics, /health and /ready over HTTP [ringlog.metrics.listen; default nowhere].
+    #[arg(long, value_name = "HOST:PORT")]
+    pub metrics_listen: Option<String>,
     /// Any other key of server.properties.
     #[arg(long = "override", value_name = "KEY=VALUE")]
     pub overrides: Vec<String>,
@@ -115,6 +118,9 @@ impl StartArguments {
         }
         if let Some(idle_spin_us) = self.idle_spin_us {
             set("ringlog.idle.spin.us", idle_spin_us.to_string());
+        }
+        if let Some(address) = &self.metrics_listen {
+            set("ringlog.metrics.listen", checked_address("--metrics-listen", address)?.to_owned());
         }
         for text in &self.overrides {
             let Some((key, value)) = text.split_once('=') else {

@@ -103,6 +103,7 @@ fn load_config(arguments: &StartArguments) -> Result<BrokerConfig, Box<dyn Error
 
 fn broker_start(config: BrokerConfig) -> Result<BrokerStart, Box<dyn Error>> {
     let bind_addresses = config.listeners.iter().map(bind_address).collect::<Result<_, _>>()?;
+    let metrics_address = config.metrics_listener.as_ref().map(bind_address).transpose()?;
     let default_host = std::fs::read_to_string(HOSTNAME_FILE)
         .map_or_else(|_| "localhost".to_owned(), |name| name.trim().to_owned());
     let limits = config.limits();
@@ -112,7 +113,7 @@ fn broker_start(config: BrokerConfig) -> Result<BrokerStart, Box<dyn Error>> {
         producers_max: limits.state.producers_per_partition_max,
         ..StoreConfig::production()
     };
-    Ok(BrokerStart { config, bind_addresses, default_host, store })
+    Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store })
 }
 
 fn bind_address(listener: &ListenerConfig) -> Result<SocketAddr, String> {
@@ -140,6 +141,7 @@ fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, li
     };
     println!("ringlog {}", env!("CARGO_PKG_VERSION"));
     println!("  listens on   {}", addresses.join(", "));
+    println!("  metrics      {}", metrics(config, listening));
     println!("  data in      {}", absolute(&config.log_dir));
     println!("  durability   {durability}");
     println!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros());
@@ -148,10 +150,19 @@ fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, li
     println!("  host         {report}");
 }
 
+/// Where metrics are served, in a few words.
+fn metrics(config: &BrokerConfig, listening: &Listening<'_>) -> String {
+    match (listening.metrics_address, &config.metrics_listener) {
+        (Some(address), _) => format!("http://{address}/metrics, /health, /ready"),
+        (None, Some(wanted)) => format!("not yet: {}:{} cannot be had", wanted.host, wanted.port),
+        (None, None) => "off; --metrics-listen 127.0.0.1:9644 serves them".to_owned(),
+    }
+}
+
 /// What recovery did, in a few words; damage is told log by log.
 fn last_stop(listening: &Listening<'_>) -> String {
     for (partition, damage) in listening.recovered.damaged() {
-        tracing::error!(%partition, %damage, "a log is damaged below its durable end and refused");
+        tracing::error!(topic_id = %partition.topic, partition = partition.partition.0, %damage, "a log is damaged below its durable end and refused");
     }
     if listening.recovered.is_clean() {
         return "clean, or the first start".to_owned();

@@ -10,6 +10,7 @@
 //! - [`config`]: every key, what was given, what it means for broker and topics
 //! - [`metadata`]: topics, partitions and brokers, and the records that change them
 //! - [`fetch_session`]: incremental fetches (KIP-227)
+//! - [`latency`]: how long things took
 #![forbid(unsafe_code)]
 
 pub mod checksum;
@@ -18,6 +19,7 @@ pub mod config;
 pub mod error_code;
 pub mod fetch_session;
 pub mod ids;
+pub mod latency;
 pub mod leader_epochs;
 pub mod limits;
 pub mod metadata;

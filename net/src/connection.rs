@@ -17,8 +17,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use ringlog_core::time::Instant;
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{Connection, Environment, TaskClass};
+use smallvec::SmallVec;
 
 use crate::activity::Activity;
 use crate::frame::{FrameError, FrameReader};
@@ -46,9 +48,33 @@ pub type Reply = Pin<Box<dyn Future<Output = Outcome>>>;
 pub trait Service {
     /// The largest frame accepted now.
     fn frame_bytes_max(&self) -> usize;
-    /// Starts a request. `None` closes the connection once earlier replies are sent: the frame is no request
-    /// that could be answered.
+    /// Starts a request. `None` closes the connection once earlier replies
+    /// are sent: the frame is no request that could be answered.
     fn call(&mut self, frame: Slice) -> Option<Reply>;
+    /// Who is told what becomes of the requests that [`Service::call`] started.
+    fn observer(&self) -> Rc<dyn Observer>;
+}
+
+/// Counts what passes through a connection. Requests are told in the order they came; those of a connection that
+/// ends before its replies are never told.
+pub trait Observer {
+    /// The oldest request under way is answered, and its reply goes to the socket now.
+    fn answered(&self, passage: &Passage);
+    /// The socket took all replies told before, or the connection failed.
+    fn sent(&self, now: Instant);
+}
+
+/// A request's way through a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Passage {
+    /// Its frame was whole.
+    pub received: Instant,
+    /// The reply before it was out of its way.
+    pub turn: Instant,
+    /// Its reply was ready.
+    pub answered: Instant,
+    /// Its reply's size.
+    pub reply_bytes: usize,
 }
 
 /// How much of one connection may be worked on at a time. One request always may.
@@ -80,7 +106,14 @@ pub async fn serve<E: Environment>(
     in_flight: InFlight,
 ) -> Ended {
     let pipeline = Pipeline::new(in_flight);
-    let writer = write_replies(env.clone(), connection.clone(), activity.clone(), pipeline.clone());
+    let writer = ReplyWriter {
+        env: env.clone(),
+        connection: connection.clone(),
+        activity: activity.clone(),
+        observer: service.observer(),
+        last_answered: env.now(),
+    };
+    let writer = writer.run(pipeline.clone());
     env.spawn(TaskClass::Network, writer);
     let mut reader = FrameReader::new(env.clone(), connection, activity.clone());
     let ended = loop {
@@ -89,10 +122,10 @@ pub async fn serve<E: Environment>(
         }
         match reader.next(service.frame_bytes_max()).await {
             Ok(Some(frame)) => {
-                let frame_bytes = frame.len();
-                let Some(reply) = service.call(frame) else { break Ended::ByService };
-                activity.request_began(env.now());
-                pipeline.push(reply, frame_bytes);
+                let (frame_bytes, received) = (frame.len(), env.now());
+                let Some(future) = service.call(frame) else { break Ended::ByService };
+                activity.request_began(received);
+                pipeline.push(RequestUnderWay { future, frame_bytes, received });
             }
             Ok(None) => break Ended::ByClient,
             Err(error) => break Ended::Frame(error),
@@ -102,50 +135,61 @@ pub async fn serve<E: Environment>(
     ended
 }
 
-async fn write_replies<E: Environment>(
+/// Brings replies to the socket, in order.
+struct ReplyWriter<E: Environment> {
     env: E,
     connection: E::Connection,
     activity: Activity,
-    pipeline: Pipeline,
-) {
-    while let Some(ready) = pipeline.next_ready().await {
-        for _ in 0..ready.answered_count {
-            activity.request_ended(env.now());
-        }
-        let sent = send_in_parts(&env, &connection, &activity, ready.slices).await;
-        if !sent || ready.close {
-            break;
-        }
-    }
-    pipeline.abandon();
-    connection.shutdown();
+    observer: Rc<dyn Observer>,
+    last_answered: Instant,
 }
 
-/// Offers slices in parts, so that progress can be seen. Whether the client took all of them.
-async fn send_in_parts<E: Environment>(
-    env: &E,
-    connection: &E::Connection,
-    activity: &Activity,
-    slices: Vec<Slice>,
-) -> bool {
-    let mut part = Vec::new();
-    let mut part_bytes = 0;
-    let mut rest = slices.into_iter().peekable();
-    while let Some(slice) = rest.next() {
-        part_bytes += slice.len();
-        part.push(slice);
-        if part_bytes < SEND_BYTES && part.len() < SEND_SLICES && rest.peek().is_some() {
-            continue;
+impl<E: Environment> ReplyWriter<E> {
+    async fn run(mut self, pipeline: Pipeline) {
+        while let Some(ready) = pipeline.next_ready().await {
+            self.tell(&ready.answered);
+            let sent = self.send_in_parts(ready.slices).await;
+            self.observer.sent(self.env.now());
+            if !sent || ready.close {
+                break;
+            }
         }
-        activity.send_began(env.now());
-        let sent = connection.send(std::mem::take(&mut part)).await;
-        activity.send_ended();
-        part_bytes = 0;
-        if sent.is_err() {
-            return false;
-        }
+        pipeline.abandon();
+        self.connection.shutdown();
     }
-    true
+
+    fn tell(&mut self, answered: &[Answered]) {
+        let now = self.env.now();
+        for Answered { received, reply_bytes } in answered {
+            let turn = self.last_answered.max(*received);
+            let passage = Passage { received: *received, turn, answered: now, reply_bytes: *reply_bytes };
+            self.observer.answered(&passage);
+            self.activity.request_ended(now);
+        }
+        self.last_answered = now;
+    }
+
+    /// Offers slices in parts, so that progress can be seen. Whether the client took all of them.
+    async fn send_in_parts(&self, slices: Vec<Slice>) -> bool {
+        let mut part = Vec::new();
+        let mut part_bytes = 0;
+        let mut rest = slices.into_iter().peekable();
+        while let Some(slice) = rest.next() {
+            part_bytes += slice.len();
+            part.push(slice);
+            if part_bytes < SEND_BYTES && part.len() < SEND_SLICES && rest.peek().is_some() {
+                continue;
+            }
+            self.activity.send_began(self.env.now());
+            let sent = self.connection.send(std::mem::take(&mut part)).await;
+            self.activity.send_ended();
+            part_bytes = 0;
+            if sent.is_err() {
+                return false;
+            }
+        }
+        true
+    }
 }
 
 /// Replies in request order, between the reading and the writing task of one connection.
@@ -155,12 +199,18 @@ struct Pipeline {
 }
 
 struct PipelineState {
-    replies: VecDeque<(Reply, usize)>,
+    replies: VecDeque<RequestUnderWay>,
     frame_bytes: usize,
     bound: InFlight,
     reading: Reading,
     reader: Option<Waker>,
     writer: Option<Waker>,
+}
+
+struct RequestUnderWay {
+    future: Reply,
+    frame_bytes: usize,
+    received: Instant,
 }
 
 #[derive(PartialEq, Eq, Clone, Copy)]
@@ -176,8 +226,13 @@ enum Reading {
 /// Replies ready to leave, one behind the other.
 struct Ready {
     slices: Vec<Slice>,
-    answered_count: usize,
+    answered: SmallVec<[Answered; 4]>,
     close: bool,
+}
+
+struct Answered {
+    received: Instant,
+    reply_bytes: usize,
 }
 
 impl Pipeline {
@@ -212,10 +267,10 @@ impl Pipeline {
         .await
     }
 
-    fn push(&self, reply: Reply, frame_bytes: usize) {
+    fn push(&self, request: RequestUnderWay) {
         let mut state = self.state.borrow_mut();
-        state.frame_bytes += frame_bytes;
-        state.replies.push_back((reply, frame_bytes));
+        state.frame_bytes += request.frame_bytes;
+        state.replies.push_back(request);
         wake(&mut state.writer);
     }
 
@@ -245,32 +300,34 @@ impl Pipeline {
     }
 
     fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Option<Ready>> {
-        let mut ready = Ready { slices: Vec::new(), answered_count: 0, close: false };
+        let mut ready = Ready { slices: Vec::new(), answered: SmallVec::new(), close: false };
         let mut ready_bytes = 0;
         while !ready.close && ready_bytes < SEND_BYTES {
             // The reply is taken out while it is polled: it may reach this pipeline again.
-            let Some((mut reply, frame_bytes)) = self.state.borrow_mut().replies.pop_front() else { break };
-            match reply.as_mut().poll(context) {
+            let Some(mut request) = self.state.borrow_mut().replies.pop_front() else { break };
+            match request.future.as_mut().poll(context) {
                 Poll::Pending => {
-                    self.state.borrow_mut().replies.push_front((reply, frame_bytes));
+                    self.state.borrow_mut().replies.push_front(request);
                     break;
                 }
                 Poll::Ready(outcome) => {
-                    self.state.borrow_mut().frame_bytes -= frame_bytes;
-                    ready.answered_count += 1;
+                    self.state.borrow_mut().frame_bytes -= request.frame_bytes;
+                    let mut reply_bytes = 0;
                     match outcome {
                         Outcome::Send(slices) => {
-                            ready_bytes += slices.iter().map(|slice| slice.len()).sum::<usize>();
+                            reply_bytes = slices.iter().map(|slice| slice.len()).sum::<usize>();
                             ready.slices.extend(slices);
                         }
                         Outcome::Silence => {}
                         Outcome::Close => ready.close = true,
                     }
+                    ready_bytes += reply_bytes;
+                    ready.answered.push(Answered { received: request.received, reply_bytes });
                 }
             }
         }
         let mut state = self.state.borrow_mut();
-        if ready.answered_count > 0 {
+        if !ready.answered.is_empty() {
             wake(&mut state.reader);
             return Poll::Ready(Some(ready));
         }

@@ -54,6 +54,10 @@ pub trait Environment: Clone + 'static {
 
     /// This shard's I/O memory.
     fn arena(&self) -> &Arena;
+    /// What this shard's ring has done; `None` where there is no ring.
+    fn ring_statistics(&self) -> Option<RingStatistics> {
+        None
+    }
 
     /// Opens a file.
     fn open(&self, path: &Path, mode: OpenMode) -> impl Future<Output = Result<Self::File, DiskFailure>>;
@@ -76,6 +80,23 @@ pub trait Environment: Clone + 'static {
     fn listen(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Listener, ListenFailure>>;
     /// Takes a connection that some shard accepted.
     fn adopt(&self, accepted: Self::Accepted) -> Self::Connection;
+}
+
+/// What a shard's ring has done since it was made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct RingStatistics {
+    /// Looks at the ring: submissions, then completions.
+    pub turns: u64,
+    /// System calls that entered the kernel for the ring.
+    pub enters: u64,
+    /// Operations queued.
+    pub submitted: u64,
+    /// Completions taken, messages of other shards' rings included.
+    pub completed: u64,
+    /// Times the shard went to sleep for want of work.
+    pub sleeps: u64,
+    /// Times another shard was woken.
+    pub wakes_sent: u64,
 }
 
 /// Which queue a task runs in. Shares decide who goes first when a core is full.

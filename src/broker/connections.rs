@@ -15,6 +15,7 @@ use ringlog_core::ids::ShardIndex;
 use ringlog_core::limits::Limits;
 use ringlog_net::activity::{Activity, Patience};
 use ringlog_net::connection::{Ended, InFlight, serve};
+use ringlog_net::frame::FrameError;
 use ringlog_runtime::environment::{Connection, Environment, Listener, TaskClass};
 use slab::Slab;
 
@@ -144,10 +145,12 @@ impl<E: Environment> Shard<E> {
         let activity = Activity::new(self.env.now());
         match self.connections.enter(connection.clone(), activity.clone()) {
             Ok(key) => {
+                self.counts.connections_opened.one();
                 let task = self.clone().serve_until_closed(key, connection, listener, activity);
                 self.env.spawn(TaskClass::Network, task);
             }
             Err(full) => {
+                self.counts.connections_refused.one();
                 tracing::warn!(%peer, ?full, "a connection was turned away: the bound is reached");
                 connection.shutdown();
             }
@@ -169,7 +172,12 @@ impl<E: Environment> Shard<E> {
         };
         match serve(&self.env, connection, activity, service, in_flight).await {
             Ended::ByClient | Ended::ByService => tracing::debug!(%peer, "connection closed"),
-            Ended::Frame(error) => tracing::info!(%peer, %error, "connection closed"),
+            Ended::Frame(error) => {
+                if matches!(error, FrameError::Length { .. }) {
+                    self.counts.connections_cut.bad_frame.one();
+                }
+                tracing::info!(%peer, %error, "connection closed");
+            }
         }
         self.connections.leave(key);
     }
@@ -188,6 +196,7 @@ impl<E: Environment> Shard<E> {
             for (_, open) in self.connections.open.borrow().iter() {
                 if let Some(stall) = open.activity.stall(now, &patience) {
                     tracing::info!(peer = %open.connection.peer_address(), %stall, "connection closed");
+                    self.counts.connections_cut.stalled(stall);
                     open.connection.shutdown();
                 }
             }

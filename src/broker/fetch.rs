@@ -12,12 +12,13 @@ use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
 use std::task::{Poll, Waker};
+use std::time::Duration;
 
 use futures_util::future::select;
 use ringlog_core::ids::{LeaderEpoch, Offset};
 use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::Environment;
-use ringlog_storage::{AtLeastOne, ReadError};
+use ringlog_storage::{AtLeastOne, ReadError, ReadRecords};
 
 use crate::broker::calls::{CallTicket, ReplyTo};
 use crate::broker::message::{Answer, FetchCall, FetchRefused, Fetched, PartitionFetch, PartitionRecords};
@@ -63,10 +64,10 @@ impl<E: Environment> Shard<E> {
         let hurry = Rc::new(Hurry::default());
         let under_way = (reply_to.shard.0, reply_to.ticket);
         self.fetches_under_way.hurries.borrow_mut().insert(under_way, hurry.clone());
-        self.wait_for_bytes(&call, &hurry).await;
+        let waited = self.wait_for_bytes(&call, &hurry).await;
         self.fetches_under_way.hurries.borrow_mut().remove(&under_way);
         let fetched = self.read(&call).await;
-        self.answer(reply_to, Answer::Fetched(fetched));
+        self.answer(reply_to, Answer::Fetched { fetched, waited });
     }
 
     /// Lets a fetch of another shard answer at once; it may have answered already.
@@ -81,25 +82,29 @@ impl<E: Environment> Shard<E> {
     }
 
     /// Returns when the call's bytes are readable, when waiting for them makes no sense, or when it must not
-    /// wait any longer.
-    async fn wait_for_bytes(&self, call: &FetchCall, hurry: &Hurry) {
-        while !hurry.hurried.get() && !self.is_stopping() && self.env.now() < call.deadline {
+    /// wait any longer; how long it waited.
+    async fn wait_for_bytes(&self, call: &FetchCall, hurry: &Hurry) -> Duration {
+        let began = self.env.now();
+        let mut now = began;
+        while !hurry.hurried.get() && !self.is_stopping() && now < call.deadline {
             let mut readable_bytes = 0;
             for fetch in &call.partitions {
                 match self.look(fetch) {
                     Look::Readable { bytes, .. } => readable_bytes += bytes,
-                    Look::Refused(_) | Look::Diverged { .. } => return,
+                    Look::Refused(_) | Look::Diverged { .. } => return now.since(began),
                 }
             }
             if readable_bytes >= call.bytes_needed {
-                return;
+                break;
             }
             let partitions = call.partitions.iter().map(|fetch| fetch.partition).collect();
             let more = self.waiting_fetches.wait(partitions, call.bytes_needed - readable_bytes);
             let too_late = std::pin::pin!(self.env.sleep_until(call.deadline));
             let hurried = std::pin::pin!(hurry.wait());
             select(more, select(too_late, hurried)).await;
+            now = self.env.now();
         }
+        now.since(began)
     }
 
     fn look(&self, fetch: &PartitionFetch) -> Look<E> {
@@ -169,13 +174,20 @@ impl<E: Environment> Shard<E> {
             diverging,
             records: Vec::new(),
             record_bytes: 0,
+            record_count: 0,
         };
         if readable {
             let bytes_max = bytes_left.min(fetch.bytes_max);
             let read =
                 self.read_log(&partition, fetch.fetch_offset, high_watermark, bytes_max, at_least_one).await;
             match read {
-                Ok((slices, bytes)) => (records.records, records.record_bytes) = (slices, bytes),
+                Ok(read) => {
+                    let advance = read.end_offset.0.saturating_sub(fetch.fetch_offset.0);
+                    if !read.slices.is_empty() {
+                        records.record_count = u64::try_from(advance).unwrap_or(0);
+                    }
+                    (records.records, records.record_bytes) = (read.slices, read.bytes);
+                }
                 Err(error) => {
                     return Err(FetchRefused {
                         refusal: read_refusal(error),
@@ -195,9 +207,8 @@ impl<E: Environment> Shard<E> {
         end: Offset,
         bytes_max: usize,
         at_least_one: AtLeastOne,
-    ) -> Result<(Vec<ringlog_runtime::buffer::Slice>, usize), ReadError> {
+    ) -> Result<ReadRecords, ReadError> {
         partition.log.ready_to_read().await?;
-        let read = partition.log.plan_read(from, end, bytes_max, at_least_one)?.execute().await?;
-        Ok((read.slices, read.bytes))
+        partition.log.plan_read(from, end, bytes_max, at_least_one)?.execute().await
     }
 }

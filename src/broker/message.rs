@@ -1,6 +1,7 @@
 //! What shards say to each other. A message carries everything its receiver needs.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicPartition};
 use ringlog_core::metadata::{Command, CommandReply};
@@ -11,6 +12,7 @@ use ringlog_runtime::buffer::Slice;
 
 use crate::broker::calls::CallTicket;
 use crate::broker::controller::Change;
+use crate::broker::metrics::samples::Samples;
 use crate::broker::opening::Opening;
 
 /// A message between shards; `A` is a connection that was just accepted.
@@ -56,6 +58,13 @@ pub enum Call {
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
     ApplyImage(Change),
+    /// Say that you turn.
+    Pulse,
+    /// Say what you measure, with at most so many partitions one by one.
+    Tell {
+        /// Partitions.
+        partitions_max: usize,
+    },
     /// Take no more requests, send the replies owed, close the connections.
     Drain,
     /// Checkpoint and close the logs; the shard ends.
@@ -67,13 +76,25 @@ pub enum Answer {
     /// To [`Call::Produce`].
     Produced(Vec<Produced>),
     /// To [`Call::Fetch`].
-    Fetched(Vec<Fetched>),
+    Fetched {
+        /// What was read.
+        fetched: Vec<Fetched>,
+        /// How long it waited for data.
+        waited: Duration,
+    },
     /// To [`Call::FindOffsets`].
     Offsets(Vec<FoundOffset>),
     /// To [`Call::FindEpochEnds`].
     EpochEnds(Vec<FoundEpochEnd>),
     /// To [`Call::Command`].
     Commanded(CommandReply),
+    /// To [`Call::Pulse`].
+    Pulse {
+        /// Whether the shard's partitions are offline.
+        disk_failed: bool,
+    },
+    /// To [`Call::Tell`].
+    Told(Box<Samples>),
     /// To everything else: it is done.
     Done,
 }
@@ -190,6 +211,8 @@ pub struct PartitionRecords {
     pub records: Vec<Slice>,
     /// Their size.
     pub record_bytes: usize,
+    /// By how many offsets they bring the reader on.
+    pub record_count: u64,
 }
 
 /// A look-up in one partition.

@@ -11,6 +11,7 @@
 //! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
+//! - [`metrics`]: what all of this tells of itself
 //! - [`calls`], [`deadlines`], [`opening`], [`refusals`]: tools of the above
 
 pub mod calls;
@@ -19,6 +20,7 @@ pub mod controller;
 pub mod deadlines;
 pub mod fetch;
 pub mod message;
+pub mod metrics;
 pub mod offsets;
 pub mod opening;
 pub mod partition;
@@ -49,6 +51,7 @@ use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
 use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
 
 use crate::broker::message::{Call, Message};
+use crate::broker::metrics::server::MetricsServer;
 use crate::broker::opening::Opening;
 use crate::broker::shard::{MESH_RETRY, Shard};
 
@@ -93,6 +96,8 @@ pub struct BrokerStart {
     pub bind_addresses: Vec<SocketAddr>,
     /// The host to advertise where a listener names none.
     pub default_host: String,
+    /// Where to serve metrics, if anywhere.
+    pub metrics_address: Option<SocketAddr>,
     /// Sizes of each shard's store.
     pub store: StoreConfig,
 }
@@ -101,6 +106,8 @@ pub struct BrokerStart {
 pub struct Listening<'s> {
     /// Where, with the ports that were chosen if none were asked for.
     pub addresses: Vec<SocketAddr>,
+    /// Where metrics are served, if the address could be had.
+    pub metrics_address: Option<SocketAddr>,
     /// What was found in the data directory.
     pub recovered: &'s Recovered,
     /// The topics there are.
@@ -119,10 +126,13 @@ pub async fn run_first_shard<E: Environment>(
     stop: impl Future<Output = ()>,
     listening: impl FnOnce(Listening<'_>),
 ) -> Result<(), BrokerFailure> {
+    let metrics = MetricsServer::begin(&env, &start).await;
     let sockets = bind(&env, &start).await?;
     let addresses: Vec<_> = sockets.iter().map(Listener::local_address).collect();
     let data_dir = &start.config.log_dir;
+    let recovery_began = env.now();
     let recovered = Arc::new(recover(&env, data_dir, &start.store).await.map_err(BrokerFailure::Store)?);
+    metrics.recovered(&recovered, env.now().since(recovery_began));
     let (mut log, records) = MetadataLog::open(&env, data_dir).await.map_err(BrokerFailure::Metadata)?;
     let image = register(&env, &start, &mut log, records, &recovered, &addresses).await?;
     let opening = Arc::new(Opening { recovered: recovered.clone(), image: Arc::new(image) });
@@ -133,7 +143,9 @@ pub async fn run_first_shard<E: Environment>(
     for (listener, socket) in sockets.into_iter().enumerate() {
         shard.env.spawn(TaskClass::Network, shard.clone().accept_connections(socket, listener));
     }
-    listening(Listening { addresses, recovered: &recovered, image: &shard.image() });
+    metrics.serving(shard.clone());
+    let metrics_address = metrics.address();
+    listening(Listening { addresses, metrics_address, recovered: &recovered, image: &shard.image() });
     stop.await;
     call_every_shard(&shard, || Call::Drain).await;
     call_every_shard(&shard, || Call::Close).await;

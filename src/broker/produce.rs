@@ -59,10 +59,13 @@ impl<E: Environment> Shard<E> {
     }
 
     fn offer(self: &Rc<Self>, partition: Rc<Partition<E>>, batch: WaitingBatch) {
-        let Err(batch) = partition.queue_behind_others(batch) else { return };
+        let Err(batch) = partition.queue_behind_others(batch) else {
+            return self.counts.batches_held.one();
+        };
         if partition.log.is_ready() {
             self.admit(&partition, batch);
         } else if partition.queue(batch) {
+            self.counts.batches_held.one();
             self.env.spawn(TaskClass::Network, self.clone().empty_queue(partition));
         }
     }
@@ -79,9 +82,12 @@ impl<E: Environment> Shard<E> {
     }
 
     fn admit(self: &Rc<Self>, partition: &Rc<Partition<E>>, batch: WaitingBatch) {
+        let end_before = partition.log.log_end_offset();
         let admitted = partition.admit(&batch, &mut self.validator.borrow_mut(), self.env.wall_clock());
         match admitted {
             Ok(admitted) => {
+                let record_count = partition.log.log_end_offset().0 - end_before.0;
+                self.counts.produced(record_count.unsigned_abs(), batch.records.len());
                 self.produces.appended(batch.ticket, admitted.appended);
                 if batch.acks == Acks::None {
                     self.acknowledge(batch.ticket);
@@ -117,6 +123,7 @@ impl<E: Environment> Shard<E> {
     }
 
     fn refuse(self: &Rc<Self>, ticket: Ticket, refusal: Refusal) {
+        self.counts.refused_batches.one();
         if let Some(finished) = self.produces.refuse(ticket, refusal) {
             self.answer(finished.reply_to, Answer::Produced(finished.produced));
         }

@@ -30,6 +30,7 @@ use crate::broker::controller::CommandQueue;
 use crate::broker::deadlines::Deadlines;
 use crate::broker::fetch::FetchesUnderWay;
 use crate::broker::message::{Answer, Call, Message};
+use crate::broker::metrics::counts::ShardCounts;
 use crate::broker::partition::Partition;
 use crate::broker::producer_ids::ProducerIds;
 use crate::broker::produces::Produces;
@@ -60,6 +61,8 @@ pub struct Shard<E: Environment> {
     pub producer_ids: ProducerIds,
     /// Its connections.
     pub connections: Connections<E>,
+    /// What it has counted.
+    pub counts: Rc<ShardCounts>,
     pub(super) validator: RefCell<BatchValidator>,
     pub(super) produces: Produces,
     pub(super) waiting_fetches: WaitingFetches,
@@ -97,6 +100,7 @@ impl<E: Environment> Shard<E> {
             deadlines: Deadlines::default(),
             producer_ids: ProducerIds::default(),
             connections: Connections::new(&limits, env.shard_count()),
+            counts: Rc::new(ShardCounts::new(config.slow_request)),
             validator: RefCell::new(BatchValidator::new()),
             produces: Produces::default(),
             waiting_fetches: WaitingFetches::default(),
@@ -154,6 +158,26 @@ impl<E: Environment> Shard<E> {
         }
     }
 
+    /// A partition this shard owns, whatever state its disk is in.
+    pub(super) fn partition(&self, id: &TopicPartition) -> Option<Rc<Partition<E>>> {
+        self.partitions.borrow().get(id).cloned()
+    }
+
+    /// Which partitions this shard owns, in no order.
+    pub(super) fn partition_ids(&self) -> Vec<TopicPartition> {
+        self.partitions.borrow().keys().copied().collect()
+    }
+
+    /// How many questions of this shard are not answered yet.
+    pub(super) fn calls_under_way(&self) -> usize {
+        self.calls.count()
+    }
+
+    /// How many messages wait for room in the mesh.
+    pub(super) fn messages_waiting(&self) -> usize {
+        self.outboxes.borrow().iter().map(|outbox| outbox.messages.len()).sum()
+    }
+
     /// Every partition this shard owns, in order.
     pub fn all_partitions(&self) -> Vec<Rc<Partition<E>>> {
         let mut partitions: Vec<_> = self.partitions.borrow().values().cloned().collect();
@@ -196,6 +220,7 @@ impl<E: Environment> Shard<E> {
     pub(super) async fn serve_mailbox(self: Rc<Self>) {
         loop {
             let (from, message) = self.mailbox.receive().await;
+            self.counts.mesh_received.one();
             match message {
                 Message::Call { ticket, call } => self.take_call(call, ReplyTo { shard: from, ticket }),
                 Message::Answer { ticket, answer } => self.calls.deliver(ticket, answer),
@@ -221,6 +246,13 @@ impl<E: Environment> Shard<E> {
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));
             }
+            Call::Pulse => {
+                let disk_failed = self.store.failure().is_some();
+                self.answer(reply_to, Answer::Pulse { disk_failed });
+            }
+            Call::Tell { partitions_max } => {
+                self.env.spawn(TaskClass::Admin, self.clone().tell(partitions_max, reply_to));
+            }
             Call::Drain => self.env.spawn(TaskClass::Admin, self.clone().drain(reply_to)),
             Call::Close => self.env.spawn(TaskClass::Admin, self.clone().close(reply_to)),
         }
@@ -228,6 +260,7 @@ impl<E: Environment> Shard<E> {
 
     /// Sends a message; where the mesh is full it waits in order, bounded by the requests in flight.
     pub(super) fn post(self: &Rc<Self>, to: ShardIndex, message: Message<E::Accepted>) {
+        self.counts.mesh_sent.one();
         let mut outboxes = self.outboxes.borrow_mut();
         let outbox = &mut outboxes[usize::from(to.0)];
         if outbox.messages.is_empty() {
@@ -238,6 +271,7 @@ impl<E: Environment> Shard<E> {
         } else {
             outbox.messages.push_back(message);
         }
+        self.counts.mesh_full.one();
         if !outbox.emptying {
             outbox.emptying = true;
             self.env.spawn(TaskClass::Network, self.clone().empty_outbox(to));

@@ -70,16 +70,23 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         .enumerate()
         .map(|(index, wanted)| resolve(&image, &request, wanted, index))
         .collect();
-    let results = read_enough(&shard, &wanted, appetite(&shard, &fetch)).await;
+    let began = shard.env.now();
+    let (results, waited) = read_enough(&shard, &wanted, appetite(&shard, &fetch, began)).await;
     let keys: Vec<_> = context.wanted().iter().map(|wanted| wanted.partition.clone()).collect();
     let states: Vec<_> = results.iter().map(state_told).collect();
     let env = shard.env.clone();
-    let answered = shard.sessions.borrow_mut().answer(context, &states, env.now(), || env.random());
+    let now = env.now();
+    request.progress.waited_for_data(waited);
+    request.progress.waited_for_storage(now.since(began).saturating_sub(waited));
+    let answered = shard.sessions.borrow_mut().answer(context, &states, now, || env.random());
     let answer = match answered {
         Ok(answer) => answer,
         Err(refusal) => return Ok(refuse(&shard, &request, &refusal).await),
     };
     let told = keys.iter().zip(&results).zip(answer.included).filter(|(_, included)| *included);
+    for records in results.iter().flatten().filter(|records| records.record_bytes > 0) {
+        shard.counts.fetched(records.record_count, records.record_bytes);
+    }
     let response = FetchResponse {
         session_id: answer.session_id,
         responses: by_topic(told.map(|(told, _)| told), request.version),
@@ -133,11 +140,11 @@ fn wanted_partition(topic: &TopicKey, partition: &FetchPartition) -> Wanted {
     }
 }
 
-fn appetite<E: Environment>(shard: &Shard<E>, fetch: &FetchRequest<'_>) -> Appetite {
+fn appetite<E: Environment>(shard: &Shard<E>, fetch: &FetchRequest<'_>, now: Instant) -> Appetite {
     let bytes_max = usize::try_from(fetch.max_bytes).unwrap_or(0).min(shard.limits.request.fetch_bytes_max);
     let bytes_min = usize::try_from(fetch.min_bytes).unwrap_or(0).min(bytes_max);
     let wait = Duration::from_millis(u64::try_from(fetch.max_wait_ms).unwrap_or(0));
-    let deadline = shard.env.now() + wait.min(shard.limits.request.fetch_wait_max);
+    let deadline = now + wait.min(shard.limits.request.fetch_wait_max);
     Appetite { bytes_max, bytes_min, deadline }
 }
 
@@ -236,14 +243,17 @@ fn partition_data<'r>(index: PartitionIndex, result: &'r PartitionResult, versio
     }
 }
 
-/// Reads wanted partitions until there is enough, something else is to be told, or it is too late (F4).
+/// Reads wanted partitions until there is enough, something else is to be told, or it is too late (F4); and how
+/// long it waited for data.
 async fn read_enough<E: Environment>(
     shard: &Rc<Shard<E>>,
     wanted: &[Result<PartitionFetch, Refusal>],
     appetite: Appetite,
-) -> Vec<PartitionResult> {
+) -> (Vec<PartitionResult>, Duration) {
+    let mut waited = Duration::ZERO;
     loop {
-        let results = read_once(shard, wanted, appetite).await;
+        let (results, waited_now) = read_once(shard, wanted, appetite).await;
+        waited += waited_now;
         let bytes: usize = results.iter().flatten().map(|records| records.record_bytes).sum();
         let telling =
             results.iter().any(|result| !matches!(result, Ok(records) if records.diverging.is_none()));
@@ -252,7 +262,7 @@ async fn read_enough<E: Environment>(
             || shard.env.now() >= appetite.deadline
             || shard.is_stopping()
         {
-            return results;
+            return (results, waited);
         }
     }
 }
@@ -262,7 +272,7 @@ async fn read_once<E: Environment>(
     shard: &Rc<Shard<E>>,
     wanted: &[Result<PartitionFetch, Refusal>],
     appetite: Appetite,
-) -> Vec<PartitionResult> {
+) -> (Vec<PartitionResult>, Duration) {
     let mut by_owner: Vec<(ShardIndex, Vec<PartitionFetch>)> = Vec::new();
     for fetch in wanted.iter().flatten() {
         push_to_owner(&mut by_owner, shard.owner_of(&fetch.partition), *fetch);
@@ -282,11 +292,11 @@ async fn read_once<E: Environment>(
         .iter()
         .map(|fetch| fetch.as_ref().err().map(|refusal| Err(FetchRefused::new(refusal.clone()))))
         .collect();
-    let mut hurried = false;
+    let (mut hurried, mut waited) = (false, Duration::ZERO);
     while !calls.is_empty() {
         let (answer, _, rest) = select_all(calls).await;
         calls = rest;
-        note(&mut results, answer);
+        waited = waited.max(note(&mut results, answer));
         if !hurried && !calls.is_empty() {
             hurried = true;
             for (owner, ticket) in &owners {
@@ -294,17 +304,19 @@ async fn read_once<E: Environment>(
             }
         }
     }
-    within_bytes(
-        results.into_iter().map(|result| result.expect("each owner answers for its partitions")),
-        appetite,
-    )
+    let results = results.into_iter().map(|result| result.expect("each owner answers for its partitions"));
+    (within_bytes(results, appetite), waited)
 }
 
-fn note(results: &mut [Option<PartitionResult>], answer: Answer) {
-    let Answer::Fetched(fetched) = answer else { unreachable!("a fetch is answered with what was fetched") };
+/// Puts what one owner read in its place; how long that owner waited for data.
+fn note(results: &mut [Option<PartitionResult>], answer: Answer) -> Duration {
+    let Answer::Fetched { fetched, waited } = answer else {
+        unreachable!("a fetch is answered with what was fetched")
+    };
     for Fetched { index, result } in fetched {
         results[index] = Some(result);
     }
+    waited
 }
 
 /// Owners read side by side, each within the whole bound; here the bound is shared out in request order (F1).
@@ -316,7 +328,7 @@ fn within_bytes(results: impl Iterator<Item = PartitionResult>, appetite: Appeti
             result.map(|mut records| {
                 if records.record_bytes > bytes_left && !nothing_yet {
                     records.records.clear();
-                    records.record_bytes = 0;
+                    (records.record_bytes, records.record_count) = (0, 0);
                 }
                 nothing_yet &= records.record_bytes == 0;
                 bytes_left = bytes_left.saturating_sub(records.record_bytes);

@@ -27,10 +27,11 @@ use std::time::Duration;
 
 use ringlog_core::ids::{ShardIndex, TopicId};
 use ringlog_net::connection::{Outcome, Reply};
-use ringlog_net::protocol::{ApiKey, DecodeError, Message, RequestHeader, Uuid, encode_response_frame};
+use ringlog_net::protocol::{ApiKey, DecodeError, Message, RequestHeader, Uuid, encode_response};
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::Environment;
 
+use crate::broker::metrics::requests::Progress;
 use crate::broker::shard::Shard;
 
 /// An API served, with its first and last version as advertised.
@@ -89,6 +90,8 @@ pub struct Request {
     pub peer: SocketAddr,
     /// By which of the broker's listeners it came.
     pub listener: usize,
+    /// By which a handler says what it waits for.
+    pub progress: Progress,
 }
 
 impl Request {
@@ -99,6 +102,7 @@ impl Request {
         body: Slice,
         peer: SocketAddr,
         listener: usize,
+        progress: Progress,
     ) -> Request {
         Request {
             api_key,
@@ -108,6 +112,7 @@ impl Request {
             body,
             peer,
             listener,
+            progress,
         }
     }
 
@@ -124,16 +129,28 @@ impl Request {
         response: &impl Message,
     ) -> Outcome {
         loop {
-            match encode_response_frame(
-                shard.env.arena(),
-                self.api_key,
-                version,
-                self.correlation_id,
-                response,
-            ) {
-                Ok(slices) => return Outcome::Send(slices),
-                Err(_) => shard.env.sleep_until(shard.env.now() + MEMORY_RETRY).await,
+            match encode_response(shard.env.arena(), self.api_key, version, self.correlation_id, response) {
+                Ok(frame) => {
+                    self.count_errors(shard, &frame.error_codes);
+                    return Outcome::Send(frame.segments);
+                }
+                Err(_) => {
+                    shard.counts.reply_memory_waits.one();
+                    shard.env.sleep_until(shard.env.now() + MEMORY_RETRY).await;
+                }
             }
+        }
+    }
+}
+
+impl Request {
+    fn count_errors<E: Environment>(&self, shard: &Shard<E>, error_codes: &[i16]) {
+        if !error_codes.is_empty() {
+            shard.counts.apis.update(self.api_key, |count| {
+                for code in error_codes {
+                    *count.errors.entry(*code).or_default() += 1;
+                }
+            });
         }
     }
 }

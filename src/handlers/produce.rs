@@ -62,7 +62,7 @@ pub fn start<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Option<Re
             return None;
         }
     };
-    let deadline = shard.env.now() + Duration::from_millis(u64::try_from(produce.timeout_ms).unwrap_or(0));
+    let timeout = Duration::from_millis(u64::try_from(produce.timeout_ms).unwrap_or(0));
     let (mut under_way, by_owner) = split(&shard, &request, &produce);
     let mut calls = Vec::new();
     if let Some(acks) = under_way.acks {
@@ -73,6 +73,9 @@ pub fn start<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Option<Re
         }
     }
     drop(produce);
+    let now = shard.env.now();
+    request.progress.handed_over(now);
+    let deadline = now + timeout;
     Some(Box::pin(async move {
         gather(&shard, &mut under_way, calls, deadline).await;
         answer(&shard, &request, under_way).await

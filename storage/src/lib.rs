@@ -28,4 +28,5 @@ pub use failure::{AppendError, Damage, ReadError, StoreFailure};
 pub use log::read::{AtLeastOne, ReadPlan, ReadRecords};
 pub use log::{LogIdentity, PartitionLog, SegmentSummary, TimestampOffset};
 pub use recovery::{Recovered, recover};
+pub use store::statistics::StoreStatistics;
 pub use store::{DurableAdvance, LogStore};

@@ -26,6 +26,7 @@ use ringlog_runtime::memory::{MemoryAccepted, MemoryConnection, MemoryWorld, Opt
 use ringlog_storage::StoreConfig;
 
 const ADDRESS: &str = "127.0.0.1:9092";
+const METRICS_ADDRESS: &str = "127.0.0.1:9644";
 const SHARD_COUNT: u16 = 2;
 
 /// A day in 2026, where the world's wall clock need not be.
@@ -33,13 +34,29 @@ pub const TOPIC: &str = "topic";
 
 /// Starts a broker with these extra properties and runs a test against it.
 pub fn with_broker<F: Future<Output = ()>>(properties: &str, test: impl FnOnce(Broker) -> F) {
-    let world = MemoryWorld::new(7, Options::quiet());
-    start(&world, properties);
-    let broker = Broker { handle: world.handle() };
-    world.run_until(async {
+    with_broker_in(&MemoryWorld::new(7, Options::quiet()), properties, test);
+}
+
+/// As [`with_broker`], in a world of the test's own.
+pub fn with_broker_in<F: Future<Output = ()>>(
+    world: &MemoryWorld,
+    properties: &str,
+    test: impl FnOnce(Broker) -> F,
+) {
+    with_starting_broker(world, properties, async |broker| {
         broker.until_it_listens().await;
         test(broker).await;
     });
+}
+
+/// As [`with_broker_in`], without waiting until the broker listens.
+pub fn with_starting_broker<F: Future<Output = ()>>(
+    world: &MemoryWorld,
+    properties: &str,
+    test: impl FnOnce(Broker) -> F,
+) {
+    start(world, properties);
+    world.run_until(test(Broker { handle: world.handle() }));
 }
 
 fn start(world: &MemoryWorld, properties: &str) {
@@ -49,6 +66,7 @@ fn start(world: &MemoryWorld, properties: &str) {
         config,
         bind_addresses: vec![address()],
         default_host: "127.0.0.1".to_owned(),
+        metrics_address: Some(METRICS_ADDRESS.parse().expect("an address")),
         store: StoreConfig::tiny(),
     });
     let mailboxes = world.mesh::<ShardMessage<MemoryAccepted>>(SHARD_COUNT);
@@ -84,6 +102,48 @@ impl Broker {
             received: Vec::new(),
             next_correlation_id: 1,
         }
+    }
+
+    /// A connection to the metrics listener.
+    pub fn connect_to_metrics(&self) -> MemoryConnection {
+        self.handle.connect(METRICS_ADDRESS.parse().expect("an address"))
+    }
+
+    /// Sends bytes to the metrics listener; everything it says until it ends the connection.
+    pub async fn ask_metrics(&self, bytes: &[u8]) -> String {
+        let connection = self.connect_to_metrics();
+        let mut buffer = self.handle.arena().allocate(bytes.len()).expect("memory");
+        buffer.extend_from_slice(bytes);
+        // A broker that closed the connection is noticed by what it says.
+        let _ = connection.send(vec![buffer.freeze()]).await;
+        let mut said = Vec::new();
+        while let Ok(received) = connection.receive().await
+            && !received.is_empty()
+        {
+            said.extend_from_slice(received.as_slice());
+        }
+        String::from_utf8(said).expect("text")
+    }
+
+    /// The status and the body of a page.
+    pub async fn page(&self, path: &str) -> (u16, String) {
+        let said = self.ask_metrics(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n").as_bytes()).await;
+        let Some((head, body)) = said.split_once("\r\n\r\n") else { return (0, said) };
+        let length = format!("Content-Length: {}", body.len());
+        assert!(head.contains(&length), "{length} is not what the head says: {head}");
+        (head[9..12].parse().expect("a status"), body.to_owned())
+    }
+
+    /// The value of a sample, or the sum of all that begin so.
+    pub async fn metric(&self, sample: &str) -> Option<f64> {
+        let (status, text) = self.page("/metrics").await;
+        assert_eq!(status, 200);
+        let values = text
+            .lines()
+            .filter(|line| line.strip_prefix(sample).is_some_and(|rest| rest.starts_with(['{', ' ', ','])));
+        let numbers: Vec<f64> =
+            values.map(|line| line.rsplit(' ').next().expect("a value").parse().expect("a number")).collect();
+        (!numbers.is_empty()).then(|| numbers.iter().sum())
     }
 
     /// The world the broker lives in.

@@ -1,10 +1,12 @@
 //! Kafka's rules, one test each, against the whole broker in memory: real bytes in, real bytes out.
 //!
-//! The letters are those of the rule list: W wire and connection, P produce, F fetch, L offsets, A administration.
+//! The letters are those of the rule list: W wire and connection, P produce, F fetch, L offsets, A administration; without
+//! a letter: what is this broker's own.
 
 mod harness;
 
 mod fetch;
+mod metrics;
 mod offsets;
 mod produce;
 mod topics;

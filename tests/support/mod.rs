@@ -5,6 +5,8 @@
 //! Always true: the process ends with its value, whatever the test did; a broker that does not start or end as it
 //! should fails the test with its own last words.
 
+#![allow(dead_code, reason = "not every test crate uses all of it")]
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};

@@ -55,6 +55,12 @@ pub struct BrokerConfig {
     pub cores: Option<u16>,
     /// `ringlog.idle.spin.us`.
     pub idle_spin: Duration,
+    /// `ringlog.metrics.listen`; `None` if metrics are not served.
+    pub metrics_listener: Option<ListenerConfig>,
+    /// `ringlog.metrics.partitions.max`.
+    pub metrics_partitions_max: usize,
+    /// `ringlog.slow.request.ms`; `None` if slow requests are not logged.
+    pub slow_request: Option<Duration>,
     limits: Limits,
 }
 
@@ -197,6 +203,10 @@ impl BrokerConfig {
             durability: Durability::parse(values.text("ringlog.durability").unwrap_or_default()),
             cores: Some(values.number("ringlog.cores")).filter(|&count| count > 0),
             idle_spin: Duration::from_micros(values.number("ringlog.idle.spin.us")),
+            metrics_listener: values.metrics_listener()?,
+            metrics_partitions_max: values.number("ringlog.metrics.partitions.max"),
+            slow_request: Some(values.milliseconds("ringlog.slow.request.ms"))
+                .filter(|limit| !limit.is_zero()),
             limits: values.limits()?,
             given,
         })
@@ -406,6 +416,18 @@ impl<'a> Values<'a> {
             })
         };
         list_entries(self.text(key).unwrap_or_default()).map(parse).collect()
+    }
+
+    fn metrics_listener(&self) -> Result<Option<ListenerConfig>, ConfigError> {
+        let key = "ringlog.metrics.listen";
+        let Some(address) = self.text(key) else { return Ok(None) };
+        match parse_listener(&format!("METRICS://{address}")) {
+            Some(listener) if !listener.host.is_empty() => Ok(Some(listener)),
+            _ => {
+                let problem = format!("\"{address}\" is no address");
+                Err(self.error(key, problem, "write HOST:PORT, for example 127.0.0.1:9644"))
+            }
+        }
     }
 
     fn limits(&self) -> Result<Limits, ConfigError> {

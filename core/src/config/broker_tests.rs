@@ -178,3 +178,22 @@ fn keys_change_the_bounds_and_bounds_that_do_not_fit_are_refused() {
 fn a_negative_idle_time_is_for_ever() {
     assert_eq!(read("connections.max.idle.ms=-1").limits().network.idle_max, Duration::MAX);
 }
+
+#[test]
+fn metrics_are_served_where_the_configuration_says_and_nowhere_else() {
+    assert_eq!(read("").metrics_listener, None);
+    let config = read("ringlog.metrics.listen=[::1]:9644\nringlog.metrics.partitions.max=0");
+    assert_eq!(config.metrics_listener, Some(listener("METRICS", "::1", 9644)));
+    assert_eq!(config.metrics_partitions_max, 0);
+    for wrong in ["9644", ":9644", "localhost", "localhost:70000", "http://localhost:9644"] {
+        let message = error(&format!("ringlog.metrics.listen={wrong}"));
+        assert!(message.contains("write HOST:PORT, for example 127.0.0.1:9644"), "{message}");
+    }
+}
+
+#[test]
+fn requests_are_slow_after_half_a_second_and_never_where_that_is_turned_off() {
+    assert_eq!(read("").slow_request, Some(Duration::from_millis(500)));
+    assert_eq!(read("ringlog.slow.request.ms=20").slow_request, Some(Duration::from_millis(20)));
+    assert_eq!(read("ringlog.slow.request.ms=0").slow_request, None);
+}

@@ -734,6 +734,36 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         effect: Effect::Applied,
         documentation: "I/O memory per core, at most: receive buffers, tail cache, journal.",
     },
+    ConfigKey {
+        name: "ringlog.metrics.listen",
+        kind: ConfigKind::String,
+        default: None,
+        check: Check::Any,
+        scope: Scope::Broker,
+        synonyms: &[],
+        effect: Effect::Applied,
+        documentation: "HOST:PORT to serve /metrics, /health and /ready on; not served if absent.",
+    },
+    ConfigKey {
+        name: "ringlog.metrics.partitions.max",
+        kind: ConfigKind::Int,
+        default: Some("1000"),
+        check: Check::From(0),
+        scope: Scope::Broker,
+        synonyms: &[],
+        effect: Effect::Applied,
+        documentation: "Partitions with metrics of their own; 0 leaves such metrics out.",
+    },
+    ConfigKey {
+        name: "ringlog.slow.request.ms",
+        kind: ConfigKind::Long,
+        default: Some("500"),
+        check: Check::From(0),
+        scope: Scope::Broker,
+        synonyms: &[],
+        effect: Effect::Applied,
+        documentation: "Requests that take longer are logged, long polls without their wait; 0 logs none.",
+    },
 ];
 
 /// Keys of topics, by name. A synonym is a broker key and what its values are multiplied with.

@@ -9,7 +9,16 @@ use crate::protocol::api_key::ApiKey;
 use crate::protocol::header::{self, RequestHeader};
 use crate::protocol::message::{Message, MessageKind};
 use crate::wire::decoder::{DecodeError, Decoder};
-use crate::wire::encoder::{Counter, Writer, interleave};
+use crate::wire::encoder::{Counter, Writer, Written, interleave};
+
+/// A response's segments, one behind the other, and the errors in it.
+#[derive(Debug)]
+pub struct ResponseFrame {
+    /// What goes to the socket.
+    pub segments: Vec<Slice>,
+    /// Every error code in the response that is not zero.
+    pub error_codes: Vec<i16>,
+}
 
 /// A response as the segments to send, one behind the other.
 ///
@@ -22,6 +31,20 @@ pub fn encode_response_frame<M: Message>(
     correlation_id: i32,
     message: &M,
 ) -> Result<Vec<Slice>, ArenaFull> {
+    encode_response(arena, api_key, version, correlation_id, message).map(|frame| frame.segments)
+}
+
+/// As [`encode_response_frame`], for whoever counts errors.
+///
+/// # Panics
+/// If the message is not a response of this API.
+pub fn encode_response<M: Message>(
+    arena: &Arena,
+    api_key: ApiKey,
+    version: i16,
+    correlation_id: i32,
+    message: &M,
+) -> Result<ResponseFrame, ArenaFull> {
     assert_eq!((M::API_KEY, M::KIND), (api_key, MessageKind::Response), "a response of the API asked for");
     let mut head = Counter::default();
     header::write_response_header(api_key, version, correlation_id, &mut head);
@@ -47,6 +70,7 @@ pub fn encode_request_frame<M: Message>(
     let mut head = Counter::default();
     request.write(M::API_KEY, &mut head);
     encode_frame(arena, head, version, message, |writer| request.write(M::API_KEY, writer))
+        .map(|frame| frame.segments)
 }
 
 /// A response's correlation id, and the decoder of its body.
@@ -64,7 +88,7 @@ pub fn encode_body<M: Message>(message: &M, version: i16) -> Vec<u8> {
     let mut bytes = vec![0; message.count(version).buffered_bytes];
     let mut writer = Writer::new(&mut bytes);
     message.encode(&mut writer, version);
-    let shared = writer.finish();
+    let shared = writer.finish().shared;
     let mut written = 0;
     let mut body = Vec::new();
     for (position, records) in &shared {
@@ -82,7 +106,7 @@ fn encode_frame<M: Message>(
     version: i16,
     message: &M,
     write_head: impl FnOnce(&mut Writer<'_>),
-) -> Result<Vec<Slice>, ArenaFull> {
+) -> Result<ResponseFrame, ArenaFull> {
     const LENGTH_BYTES: usize = 4;
     let body = message.count(version);
     let length = i32::try_from(head.total_bytes() + body.total_bytes()).expect("a message is below 2 GiB");
@@ -94,9 +118,9 @@ fn encode_frame<M: Message>(
     let mut writer = Writer::new(rest);
     write_head(&mut writer);
     message.encode(&mut writer, version);
-    let shared = writer.finish();
+    let Written { shared, error_codes } = writer.finish();
     let shared = shared.into_iter().map(|(position, records)| (LENGTH_BYTES + position, records)).collect();
-    Ok(interleave(buffer, shared))
+    Ok(ResponseFrame { segments: interleave(buffer, shared), error_codes })
 }
 
 #[cfg(test)]
@@ -144,6 +168,21 @@ mod tests {
             let frame = frame.unwrap().concat_bytes();
             assert_eq!(frame[4..10], [0x77, 0x77, 0x77, 0x77, 1, 2], "version {version}");
         }
+    }
+
+    #[test]
+    fn every_error_code_of_a_response_is_told_and_nothing_else_is_taken_for_one() {
+        let arena = Arena::unregistered(1 << 20);
+        let data = |error_code| PartitionData { error_code, high_watermark: 7, ..PartitionData::default() };
+        let partitions = vec![data(0), data(1), data(3), data(1)];
+        let topic = FetchableTopicResponse { topic: "t", partitions, ..Default::default() };
+        let response = FetchResponse { session_id: 9, responses: vec![topic], ..FetchResponse::default() };
+        let frame = encode_response(&arena, ApiKey::Fetch, 12, 5, &response).unwrap();
+        assert_eq!(frame.error_codes, [1, 3, 1]);
+        // A version without a code of its own for the whole response tells none.
+        let refused = FetchResponse { error_code: 70, ..FetchResponse::default() };
+        assert!(encode_response(&arena, ApiKey::Fetch, 6, 5, &refused).unwrap().error_codes.is_empty());
+        assert_eq!(encode_response(&arena, ApiKey::Fetch, 7, 5, &refused).unwrap().error_codes, [70]);
     }
 
     trait Concat {

@@ -50,7 +50,9 @@ pub mod sasl_handshake;
 pub mod sync_group;
 
 pub use api_key::{AnyRequest, AnyResponse, ApiKey};
-pub use framing::{decode_response, encode_body, encode_request_frame, encode_response_frame};
+pub use framing::{
+    ResponseFrame, decode_response, encode_body, encode_request_frame, encode_response, encode_response_frame,
+};
 pub use header::{RequestHeader, decode_request_header};
 pub use message::{Message, MessageKind, VersionRange};
 

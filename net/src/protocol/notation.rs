@@ -22,7 +22,8 @@
 //! the frame's lifetime: text and bytes are borrowed.
 //!
 //! Always true: a field that a version does not have keeps its default when read and is left out when written,
-//! whatever it holds. Field names are Kafka's own; they occur nowhere else in the broker.
+//! whatever it holds. What is called `error_code` is told to the sink as such, so that errors can be counted where
+//! answers are written. Field names are Kafka's own; they occur nowhere else in the broker.
 
 /// Defines the structs of one message and how they are read and written. See the module.
 macro_rules! message {
@@ -135,7 +136,11 @@ macro_rules! wire_struct {
 
             fn write<S: Sink>(&self, sink: &mut S, shape: Shape) {
                 $(if in_versions!(shape $(, $versions)?) {
-                    Wire::write(&self.$field, sink, field_shape!(shape $(, [$versions $(, $null)?])?));
+                    let shape = field_shape!(shape $(, [$versions $(, $null)?])?);
+                    match stringify!($field) {
+                        "error_code" => Wire::write_error_code(&self.$field, sink, shape),
+                        _ => Wire::write(&self.$field, sink, shape),
+                    }
                 })*
                 if !shape.flexible {
                     return;

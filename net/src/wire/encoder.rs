@@ -18,6 +18,9 @@ pub trait Sink {
     fn put(&mut self, bytes: &[u8]);
     /// Record bytes, whose length was put already.
     fn put_records(&mut self, records: &Records<'_>);
+    /// What was put just now was an error code.
+    #[inline]
+    fn note_error_code(&mut self, _code: i16) {}
 
     /// An unsigned number of seven bits a byte, low bits first.
     #[inline]
@@ -70,21 +73,31 @@ pub struct Writer<'b> {
     position: usize,
     /// Record slices and the positions in the buffer they belong before.
     shared: Vec<(usize, Slice)>,
+    /// Every error code written that is not zero.
+    error_codes: Vec<i16>,
+}
+
+/// What a [`Writer`] did besides filling its buffer.
+pub struct Written {
+    /// Record slices and the positions in the buffer they belong before.
+    pub shared: Vec<(usize, Slice)>,
+    /// Every error code written that is not zero.
+    pub error_codes: Vec<i16>,
 }
 
 impl<'b> Writer<'b> {
     /// A writer that fills `buffer`.
     pub fn new(buffer: &'b mut [u8]) -> Writer<'b> {
-        Writer { buffer, position: 0, shared: Vec::new() }
+        Writer { buffer, position: 0, shared: Vec::new(), error_codes: Vec::new() }
     }
 
-    /// Ends writing: the shared slices and where they belong.
+    /// Ends writing.
     ///
     /// # Panics
     /// If the buffer was not filled exactly, that is, if counting and writing disagree.
-    pub fn finish(self) -> Vec<(usize, Slice)> {
+    pub fn finish(self) -> Written {
         assert_eq!(self.position, self.buffer.len(), "bytes written and bytes counted");
-        self.shared
+        Written { shared: self.shared, error_codes: self.error_codes }
     }
 }
 
@@ -103,6 +116,13 @@ impl Sink for Writer<'_> {
                 let filled = slices.iter().filter(|slice| !slice.is_empty());
                 self.shared.extend(filled.map(|slice| (self.position, slice.clone())));
             }
+        }
+    }
+
+    #[inline]
+    fn note_error_code(&mut self, code: i16) {
+        if code != 0 {
+            self.error_codes.push(code);
         }
     }
 }

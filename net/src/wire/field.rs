@@ -37,6 +37,11 @@ pub trait Wire<'a>: Sized {
     fn read(decoder: &mut Decoder<'a>, shape: Shape) -> Result<Self, DecodeError>;
     /// Writes the value.
     fn write<S: Sink>(&self, sink: &mut S, shape: Shape);
+    /// Writes the value of a field that is called `error_code`, and lets the sink know.
+    #[inline]
+    fn write_error_code<S: Sink>(&self, sink: &mut S, shape: Shape) {
+        self.write(sink, shape);
+    }
 }
 
 /// A type that has a null on the wire.
@@ -70,7 +75,7 @@ impl<'a, T: Nullable<'a>> Wire<'a> for Option<T> {
 }
 
 macro_rules! number {
-    ($($number:ty),*) => {$(
+    ($($number:ty $({ $($more:tt)* })?),*) => {$(
         impl Wire<'_> for $number {
             fn bytes_min(_: Shape) -> usize {
                 size_of::<$number>()
@@ -85,11 +90,18 @@ macro_rules! number {
             fn write<S: Sink>(&self, sink: &mut S, _: Shape) {
                 sink.put(&self.to_be_bytes());
             }
+            $($($more)*)?
         }
     )*};
 }
 
-number!(i8, i16, u16, i32, u32, i64, f64);
+number!(i8, u16, i32, u32, i64, f64, i16 {
+    #[inline]
+    fn write_error_code<S: Sink>(&self, sink: &mut S, shape: Shape) {
+        self.write(sink, shape);
+        sink.note_error_code(*self);
+    }
+});
 
 impl Wire<'_> for bool {
     fn bytes_min(_: Shape) -> usize {

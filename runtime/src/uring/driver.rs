@@ -32,6 +32,7 @@ use super::receive_buffers::ReceiveBuffers;
 use super::slots::{Aftermath, Completion, Finished, Key, Owned, Slots};
 use super::timers::Timers;
 use crate::buffer::{Arena, BufMut};
+use crate::environment::RingStatistics;
 use crate::mesh::{Bell, Doorplate, Inbox};
 
 /// Operations submitted with one system call.
@@ -111,6 +112,7 @@ struct Core {
     /// The eventfd was raised, and is no longer polled.
     raised: bool,
     phase: Phase,
+    statistics: RingStatistics,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -148,6 +150,7 @@ impl Driver {
             pump: None,
             raised: false,
             phase: Phase::Open,
+            statistics: RingStatistics::default(),
         };
         core.push(watch(&eventfd));
         let driver = Driver {
@@ -198,6 +201,11 @@ impl Driver {
     /// The shard's memory.
     pub(super) fn arena(&self) -> &Arena {
         &self.arena
+    }
+
+    /// What the ring has done so far.
+    pub(super) fn statistics(&self) -> RingStatistics {
+        self.core.borrow().statistics
     }
 
     /// Whether this host (or a test's pretence) lacks a feature.
@@ -297,6 +305,7 @@ impl Driver {
         self.settle_arena();
         let mut aftermaths = std::mem::take(&mut *self.aftermaths.borrow_mut());
         let mut core = self.core.borrow_mut();
+        core.statistics.turns += 1;
         let submitted = core.submit();
         let mut failed_nudges = Vec::new();
         let reaped = core.reap(&mut aftermaths, &mut failed_nudges);
@@ -333,7 +342,9 @@ impl Driver {
             let deadline = self.timers.next_deadline();
             let longest = deadline.map_or(SLEEP_MAX, |deadline| deadline.since(clock::now()).min(SLEEP_MAX));
             if !longest.is_zero() {
-                self.core.borrow_mut().submit_and_wait(longest);
+                let mut core = self.core.borrow_mut();
+                core.statistics.sleeps += 1;
+                core.submit_and_wait(longest);
             }
             plate.wake();
         }
@@ -416,6 +427,7 @@ impl Driver {
 
 impl Bell for Driver {
     fn ring(&self, shard: ShardIndex) {
+        self.core.borrow_mut().statistics.wakes_sent += 1;
         if self.lacks(Feature::RingMessages) {
             return self.ring_by_eventfd(shard);
         }
@@ -439,6 +451,7 @@ impl Bell for Driver {
 
 impl Core {
     fn push(&mut self, entry: Entry) {
+        self.statistics.submitted += 1;
         // SAFETY: `start` vouches for entries with addresses: their slot keeps the memory. Others have none.
         if !self.backlog.is_empty() || unsafe { self.ring.submission().push(&entry) }.is_err() {
             self.backlog.push_back(entry);
@@ -479,6 +492,7 @@ impl Core {
                 return any;
             }
             any = true;
+            self.statistics.enters += 1;
             if !entered(self.ring.submit()) {
                 return true;
             }
@@ -503,10 +517,11 @@ impl Core {
     }
 
     fn reap(&mut self, aftermaths: &mut Vec<Aftermath>, failed_nudges: &mut Vec<ShardIndex>) -> bool {
-        let Core { ring, receive, slots, raised, .. } = self;
+        let Core { ring, receive, slots, raised, statistics, .. } = self;
         let mut any = false;
         for entry in ring.completion() {
             any = true;
+            statistics.completed += 1;
             let user_data = entry.user_data();
             if user_data == RAISED {
                 *raised = true;

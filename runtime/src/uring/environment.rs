@@ -24,7 +24,7 @@ use super::socket::{UringAccepted, UringConnection, UringListener};
 use super::{clock, stop};
 use crate::buffer::Arena;
 use crate::environment::{
-    DirectoryEntry, DiskFailure, EntryKind, Environment, ListenFailure, OpenMode, TaskClass,
+    DirectoryEntry, DiskFailure, EntryKind, Environment, ListenFailure, OpenMode, RingStatistics, TaskClass,
 };
 use crate::mesh::MeshMailbox;
 
@@ -167,6 +167,10 @@ impl Environment for UringEnvironment {
 
     fn arena(&self) -> &Arena {
         self.shard.driver.arena()
+    }
+
+    fn ring_statistics(&self) -> Option<RingStatistics> {
+        Some(self.shard.driver.statistics())
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<UringFile, DiskFailure> {

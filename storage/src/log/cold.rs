@@ -142,7 +142,7 @@ impl<E: Environment> ColdRead<'_, E> {
         let (end, next_offset) = self.verified_end(&window, position)?;
         let slice = window.slice(position, end);
         self.remember(next_offset, end, window, is_sequential);
-        Ok(ReadRecords { bytes: slice.len(), slices: vec![slice] })
+        Ok(ReadRecords { bytes: slice.len(), slices: vec![slice], end_offset: next_offset })
     }
 
     /// Where the verified batches end that may be returned from this window.
@@ -192,7 +192,7 @@ impl<E: Environment> ColdRead<'_, E> {
         verify_parts(header, &slices).map_err(|reason| self.damage(position, header, reason))?;
         let place = Place { partition: self.log.log.identity.id, segment: self.extent.segment };
         store_of(self.log).read_ahead.note(place, header.next_offset(), end);
-        Ok(ReadRecords { bytes: header.size_bytes(), slices })
+        Ok(ReadRecords { bytes: header.size_bytes(), slices, end_offset: header.next_offset() })
     }
 
     /// Notes where this reader will go on, keeps what was read too much, and reads ahead.

@@ -36,6 +36,8 @@ pub struct ReadRecords {
     pub slices: Vec<Slice>,
     /// Bytes of all slices.
     pub bytes: usize,
+    /// The first offset behind the records read; means nothing if there are none.
+    pub end_offset: Offset,
 }
 
 /// A read that was planned. Holds nothing of the log borrowed.
@@ -148,7 +150,11 @@ fn plan(log: &LogShared, bounds: &ReadBounds) -> Result<Source, ReadError> {
     if first.is_some_and(|first| bounds.from >= first.base_offset) {
         let takes_first = bounds.at_least_one == AtLeastOne::Batch;
         let read = state.tail.read(bounds.from, end, bounds.bytes_max, takes_first);
-        return Ok(Source::Memory(ReadRecords { slices: read.slices, bytes: read.bytes }));
+        return Ok(Source::Memory(ReadRecords {
+            slices: read.slices,
+            bytes: read.bytes,
+            end_offset: read.end_offset,
+        }));
     }
     let (segment, next) = state.segment_of(bounds.from);
     let extent = match first.filter(|first| first.segment == segment.base_offset) {

@@ -57,6 +57,7 @@ pub(crate) struct Taken {
 pub(crate) struct TailRead {
     pub slices: Vec<Slice>,
     pub bytes: usize,
+    pub end_offset: Offset,
 }
 
 /// The end of one log in memory.
@@ -243,31 +244,34 @@ impl Tail {
         if first.next_offset() > end || (size > bytes_max as u64 && !takes_first) {
             return TailRead::default();
         }
-        let stop = self.walk(start, start.position + size, end, start.position + bytes_max as u64);
-        let slices = self.slices(start.segment, start.position, stop).into_vec();
-        TailRead { slices, bytes: (stop - start.position) as usize }
+        let second = Mark { base_offset: first.next_offset(), position: start.position + size, ..start };
+        let stop = self.walk(second, end, start.position + bytes_max as u64);
+        let slices = self.slices(start.segment, start.position, stop.position).into_vec();
+        let bytes = (stop.position - start.position) as usize;
+        TailRead { slices, bytes, end_offset: stop.base_offset }
     }
 
-    /// Where the batches end that lie below offset `end` and position `stop_max`, from `position` on.
-    fn walk(&self, start: Mark, mut position: u64, end: Offset, stop_max: u64) -> u64 {
+    /// Where the batches end that lie below offset `end` and position `stop_max`, from `place` on: the position
+    /// behind them and an offset that no batch behind them is below.
+    fn walk(&self, mut place: Mark, end: Offset, stop_max: u64) -> Mark {
         // Marks let a long read jump to its last few batches.
         let key = |mark: &Mark| (mark.segment, mark.position);
         let after = self
             .marks
-            .partition_point(|mark| key(mark) <= (start.segment, stop_max) && mark.base_offset < end);
+            .partition_point(|mark| key(mark) <= (place.segment, stop_max) && mark.base_offset < end);
         if let Some(mark) = after.checked_sub(1).map(|index| self.marks[index])
-            && key(&mark) > (start.segment, position)
+            && key(&mark) > key(&place)
         {
-            position = mark.position;
+            place = mark;
         }
-        while let Some(header) = self.header_at(start.segment, position) {
-            let next = position + header.size_bytes() as u64;
+        while let Some(header) = self.header_at(place.segment, place.position) {
+            let next = place.position + header.size_bytes() as u64;
             if header.next_offset() > end || next > stop_max {
                 break;
             }
-            position = next;
+            (place.position, place.base_offset) = (next, header.next_offset());
         }
-        position
+        place
     }
 
     /// The bytes of memory held.

@@ -168,6 +168,7 @@ async fn work<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
 async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
     let keeping = &store.housekeeping;
     let answers = keeping.wanted.get();
+    let began = store.env.now();
     keeping.dirty_since.set(None);
     keeping.relaxed_since.set(None);
     store.journal.checkpoint_begins();
@@ -178,6 +179,7 @@ async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), Di
         return Ok(());
     }
     write(store, mark, false).await?;
+    store.counts.checkpointed(store.env.now().since(began));
     keeping.done.set(answers);
     keeping.signal.notify();
     Ok(())

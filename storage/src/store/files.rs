@@ -58,6 +58,11 @@ impl<E: Environment> FileCache<E> {
         self.files.borrow_mut().retain(|(path, _), _| !path.starts_with(directory));
     }
 
+    /// How many files are held open.
+    pub fn count(&self) -> usize {
+        self.files.borrow().len()
+    }
+
     /// Gives up every file.
     pub fn clear(&self) {
         self.files.borrow_mut().clear();
@@ -112,6 +117,11 @@ impl IndexCache {
         self.bytes.set(self.bytes.get() + bytes);
         indexes.insert(path, (written, entries.clone(), self.uses.get()));
         entries
+    }
+
+    /// What the indexes kept take.
+    pub fn bytes(&self) -> usize {
+        self.bytes.get()
     }
 
     /// Gives up every index of a directory.

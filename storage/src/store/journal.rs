@@ -178,6 +178,28 @@ impl<E: Environment> Journal<E> {
         self.is_starving.get() || self.ring.borrow().bytes_since_checkpoint > config.journal_bytes_max / 4
     }
 
+    /// Whether a commit waits for room.
+    pub fn is_starving(&self) -> bool {
+        self.is_starving.get()
+    }
+
+    /// All files together.
+    pub fn file_bytes(&self) -> u64 {
+        self.ring.borrow().files.iter().map(|file| file.length).sum()
+    }
+
+    /// The rest of the current file and every free one.
+    pub fn free_bytes(&self) -> u64 {
+        let ring = self.ring.borrow();
+        let free = ring
+            .files
+            .iter()
+            .enumerate()
+            .filter(|(index, file)| *index != ring.current && file.last_sequence <= ring.freed_sequence);
+        let rest = ring.files[ring.current].length - ring.position;
+        rest + free.map(|(_, file)| file.length).sum::<u64>()
+    }
+
     /// A checkpoint begins: from here on it is counted anew.
     pub fn checkpoint_begins(&self) {
         self.ring.borrow_mut().bytes_since_checkpoint = 0;
@@ -312,6 +334,7 @@ fn add_notes<E: Environment>(store: &StoreShared<E>, commit: &mut PackedCommit) 
 async fn write<E: Environment>(store: &Rc<StoreShared<E>>, commit: &PackedCommit) -> Result<(), DiskFailure> {
     let (env, journal) = (&store.env, &store.journal);
     let bytes = commit.padded_bytes();
+    let began = env.now();
     let Some((file, position)) = wait_for_place(store, bytes as u64).await else {
         // The store failed while the commit waited: nobody is told anything.
         return std::future::pending().await;
@@ -331,6 +354,7 @@ async fn write<E: Environment>(store: &Rc<StoreShared<E>>, commit: &PackedCommit
     file.write_at(position, vec![target.freeze()], WriteSync::BeforeCompletion).await?;
     // A crash here: the commit verifies and is replayed; telling too little is allowed.
     journal.committed_at(JournalMark { sequence: place.sequence, checksum }, bytes as u64);
+    store.counts.committed(bytes, commit.entries.len(), env.now().since(began));
     Ok(())
 }
 
@@ -344,7 +368,9 @@ async fn wait_for_place<E: Environment>(store: &Rc<StoreShared<E>>, bytes: u64) 
             journal.is_starving.set(false);
             return Some(place);
         }
-        journal.is_starving.set(true);
+        if !journal.is_starving.replace(true) {
+            store.counts.starved();
+        }
         store.housekeeping.notify();
         let has_place = || journal.place(bytes).is_some() || store.failure().is_some();
         journal.space.when(has_place).await;

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs), `files`,
-//! `read_ahead`.
+//! `read_ahead`, `statistics`.
 //!
 //! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
 //! tried again; reading goes on. No borrow of a log's state lives across an await.
@@ -18,6 +18,7 @@ pub(crate) mod directories;
 mod files;
 mod journal;
 pub(crate) mod read_ahead;
+pub(crate) mod statistics;
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +40,7 @@ use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
 use read_ahead::ReadAhead;
+use statistics::StoreCounts;
 
 /// A log's promise moved on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,6 +86,7 @@ pub(crate) struct StoreShared<E: Environment> {
     pub read_ahead: ReadAhead,
     pub(crate) journal: Journal<E>,
     pub(crate) housekeeping: Housekeeping,
+    pub(crate) counts: StoreCounts,
 }
 
 /// All logs of one shard. Clones are handles to the same store.
@@ -133,6 +136,7 @@ impl<E: Environment> LogStore<E> {
             read_ahead: ReadAhead::new(config.read_ahead_windows_max),
             journal,
             housekeeping: Housekeeping::default(),
+            counts: StoreCounts::default(),
             env,
             config,
         });

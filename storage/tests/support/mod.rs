@@ -352,6 +352,9 @@ impl Setup {
             offsets(&bytes),
             offsets(&expected)
         );
+        if let Some((_, last)) = offsets(&bytes).last() {
+            assert_eq!(read.end_offset.0, *last, "where the records read end");
+        }
         let first_bytes = self.model.borrow()[&partition]
             .batches
             .iter()

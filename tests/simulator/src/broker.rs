@@ -39,6 +39,7 @@ impl Broker {
             config,
             bind_addresses: vec![address],
             default_host: "127.0.0.1".to_owned(),
+            metrics_address: None,
             store: StoreConfig::tiny(),
         };
         Broker { start: Arc::new(start) }
