@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use super::describe::ConfigSource;
 use super::keys::{self, Effect};
 use super::kind::{list_entries, normalize};
 use super::properties;
@@ -25,6 +26,8 @@ use crate::limits::Limits;
 #[derive(Clone, PartialEq, Debug)]
 pub struct BrokerConfig {
     given: BTreeMap<&'static str, Given>,
+    changed_for_all: BTreeMap<&'static str, String>,
+    changed: BTreeMap<&'static str, String>,
     /// `node.id`.
     pub node_id: BrokerId,
     /// `broker.rack`.
@@ -172,9 +175,41 @@ impl BrokerConfig {
         Ok((config, reading.notes))
     }
 
+    /// This configuration with what was changed while the broker ran: for every broker, and for this one, which
+    /// wins. Keys that are not dynamic, as after a downgrade, are left out.
+    pub fn with_dynamic(
+        &self,
+        for_all: &BTreeMap<String, String>,
+        own: &BTreeMap<String, String>,
+    ) -> BrokerConfig {
+        let mut config = BrokerConfig {
+            changed_for_all: known_changes(for_all),
+            changed: known_changes(own),
+            ..self.clone()
+        };
+        config.durability = Durability::parse(config.given("ringlog.durability").unwrap_or_default());
+        config
+    }
+
     /// The value given for a broker key, in normal form; `None` where the default holds.
     pub fn given(&self, key: &str) -> Option<&str> {
-        self.given.get(key).map(|given| given.value.as_str())
+        self.given_with_source(key).map(|(value, _)| value)
+    }
+
+    /// The value given for a broker key, and where.
+    pub fn given_with_source(&self, key: &str) -> Option<(&str, ConfigSource)> {
+        let sources = ConfigSource::OF_BROKERS.into_iter();
+        sources.filter_map(|source| self.given_as(key, source).map(|value| (value, source))).next()
+    }
+
+    /// The value given for a broker key in one place, whether or not another wins.
+    pub fn given_as(&self, key: &str, source: ConfigSource) -> Option<&str> {
+        match source {
+            ConfigSource::DynamicBroker => self.changed.get(key).map(String::as_str),
+            ConfigSource::DynamicDefaultBroker => self.changed_for_all.get(key).map(String::as_str),
+            ConfigSource::StaticBroker => self.given.get(key).map(|given| given.value.as_str()),
+            ConfigSource::Topic | ConfigSource::Default => None,
+        }
     }
 
     /// The bounds of this broker: those of production, as far as keys change them.
@@ -208,9 +243,22 @@ impl BrokerConfig {
             slow_request: Some(values.milliseconds("ringlog.slow.request.ms"))
                 .filter(|limit| !limit.is_zero()),
             limits: values.limits()?,
+            changed_for_all: BTreeMap::new(),
+            changed: BTreeMap::new(),
             given,
         })
     }
+}
+
+fn known_changes(changes: &BTreeMap<String, String>) -> BTreeMap<&'static str, String> {
+    let known = |name: &str| keys::broker_key(name).filter(|key| keys::is_dynamic(key.name));
+    changes
+        .iter()
+        .filter_map(|(name, value)| {
+            let key = known(name)?;
+            Some((key.name, normalize(value, key.kind, key.check).ok()?))
+        })
+        .collect()
 }
 
 #[derive(Default)]

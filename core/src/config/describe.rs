@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::broker::BrokerConfig;
-use super::keys::{BROKER_KEYS, ConfigKey, TOPIC_KEYS, broker_key};
+use super::keys::{BROKER_KEYS, ConfigKey, TOPIC_KEYS, broker_key, is_dynamic};
 use super::kind::ConfigKind;
 use super::topic::effective_value;
 
@@ -15,6 +15,10 @@ use super::topic::effective_value;
 pub enum ConfigSource {
     /// An override of the topic.
     Topic = 1,
+    /// Changed for this broker while it ran.
+    DynamicBroker = 2,
+    /// Changed for every broker while they ran.
+    DynamicDefaultBroker = 3,
     /// `server.properties` or a flag.
     StaticBroker = 4,
     /// Nowhere: the default.
@@ -22,6 +26,10 @@ pub enum ConfigSource {
 }
 
 impl ConfigSource {
+    /// Where a broker's value may come from, the one that wins first.
+    pub const OF_BROKERS: [ConfigSource; 3] =
+        [ConfigSource::DynamicBroker, ConfigSource::DynamicDefaultBroker, ConfigSource::StaticBroker];
+
     /// The number in DescribeConfigs.
     pub const fn number(self) -> i8 {
         self as i8
@@ -85,25 +93,47 @@ fn topic_row(
     }
 }
 
-/// The rows of a broker. All are read-only: what is given at the start holds until the next.
+/// The rows of a broker. Read-only is what holds until the next start.
 pub fn broker_rows(broker: &BrokerConfig) -> Vec<ConfigRow> {
     let mut rows: Vec<ConfigRow> = BROKER_KEYS.iter().map(|key| broker_row(key, broker)).collect();
     rows.sort_unstable_by_key(|row| row.name);
     rows
 }
 
+/// The rows of what was changed for every broker while they ran; nothing else is known of "every broker".
+pub fn default_broker_rows(broker: &BrokerConfig) -> Vec<ConfigRow> {
+    let source = ConfigSource::DynamicDefaultBroker;
+    let changed = |key: &&ConfigKey| broker.given_as(key.name, source).is_some();
+    let mut rows: Vec<ConfigRow> = BROKER_KEYS
+        .iter()
+        .filter(changed)
+        .map(|key| {
+            let value = broker.given_as(key.name, source);
+            let synonyms = value.map(|value| synonym(key.name, value, source)).into_iter().collect();
+            let value = value.map(str::to_owned);
+            ConfigRow { value, source, synonyms, ..broker_row(key, broker) }
+        })
+        .collect();
+    rows.sort_unstable_by_key(|row| row.name);
+    rows
+}
+
 fn broker_row(key: &'static ConfigKey, broker: &BrokerConfig) -> ConfigRow {
     let sensitive = key.kind == ConfigKind::Password;
-    let given = broker.given(key.name);
-    let value = given.or(key.default).filter(|_| !sensitive).map(str::to_owned);
+    let given = broker.given_with_source(key.name);
+    let value = given.map(|(value, _)| value).or(key.default).filter(|_| !sensitive).map(str::to_owned);
+    let mut synonyms = broker_synonyms(&group_of(key.name), broker);
+    // What wins over this key is told under the winner's name alone.
+    let own = synonyms.iter().position(|synonym| synonym.name == key.name).unwrap_or(synonyms.len());
+    synonyms.drain(..own);
     ConfigRow {
         name: key.name,
         value,
-        source: if given.is_some() { ConfigSource::StaticBroker } else { ConfigSource::Default },
+        source: given.map_or(ConfigSource::Default, |(_, source)| source),
         kind: key.kind,
-        read_only: true,
+        read_only: !is_dynamic(key.name),
         sensitive,
-        synonyms: broker_synonyms(&group_of(key.name), broker),
+        synonyms,
         documentation: key.documentation,
     }
 }
@@ -118,11 +148,12 @@ fn group_of(name: &'static str) -> Vec<&'static str> {
     }
 }
 
-/// What is given under any of these names, then their defaults.
+/// What is given under any of these names, the most particular first, then their defaults.
 fn broker_synonyms(names: &[&'static str], broker: &BrokerConfig) -> Vec<ConfigSynonym> {
-    let given = names
-        .iter()
-        .filter_map(|name| broker.given(name).map(|value| synonym(name, value, ConfigSource::StaticBroker)));
+    let given = ConfigSource::OF_BROKERS.into_iter().flat_map(|source| {
+        let value = move |name| broker.given_as(name, source);
+        names.iter().filter_map(move |name| value(name).map(|value| synonym(name, value, source)))
+    });
     let defaults = names.iter().filter_map(|name| {
         let default = broker_key(name)?.default?;
         Some(synonym(name, default, ConfigSource::Default))
@@ -185,14 +216,36 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_has_rows_for_its_keys_given_or_not_and_none_can_be_changed() {
+    fn a_broker_has_rows_for_its_keys_given_or_not() {
         let rows = broker_rows(&broker("num.partitions=3"));
         assert_eq!(rows.len(), BROKER_KEYS.len());
-        assert!(rows.iter().all(|row| row.read_only));
         let partitions = row(&rows, "num.partitions");
         assert_eq!((partitions.value.as_deref(), partitions.source.number()), (Some("3"), 4));
         assert_eq!(synonyms(&partitions), [("num.partitions", "3", 4), ("num.partitions", "1", 5)]);
+        assert!(partitions.read_only && !row(&rows, "log.retention.ms").read_only);
         assert_eq!(row(&rows, "log.retention.ms").value, None);
-        assert_eq!(synonyms(&row(&rows, "log.retention.ms")), [("log.retention.hours", "168", 5)]);
+        assert_eq!(synonyms(&row(&rows, "log.retention.ms")), []);
+        assert_eq!(synonyms(&row(&rows, "log.retention.hours")), [("log.retention.hours", "168", 5)]);
+    }
+
+    #[test]
+    fn what_was_changed_for_one_broker_comes_before_what_was_changed_for_all_and_before_the_file() {
+        let map = |value: &str| BTreeMap::from([("log.segment.bytes".to_owned(), value.to_owned())]);
+        let broker = broker("log.segment.bytes=1048577").with_dynamic(&map("1048578"), &map("1048579"));
+        let segment = row(&broker_rows(&broker), "log.segment.bytes");
+        assert_eq!((segment.value.as_deref(), segment.source.number()), (Some("1048579"), 2));
+        let all = [
+            ("log.segment.bytes", "1048579", 2),
+            ("log.segment.bytes", "1048578", 3),
+            ("log.segment.bytes", "1048577", 4),
+            ("log.segment.bytes", "1073741824", 5),
+        ];
+        assert_eq!(synonyms(&segment), all);
+        let inherited = row(&topic_rows(&broker, &BTreeMap::new()), "segment.bytes");
+        assert_eq!((inherited.value.as_deref(), inherited.source.number()), (Some("1048579"), 2));
+        assert_eq!(synonyms(&inherited), all);
+        let for_all = default_broker_rows(&broker);
+        assert_eq!(for_all.len(), 1);
+        assert_eq!(synonyms(&for_all[0]), [("log.segment.bytes", "1048578", 3)]);
     }
 }

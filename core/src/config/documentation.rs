@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 
-use super::keys::{BROKER_KEYS, ConfigKey, Effect, TOPIC_KEYS};
+use super::keys::{BROKER_KEYS, ConfigKey, Effect, Scope, TOPIC_KEYS, is_dynamic};
 
 const REGENERATE: &str = "RINGLOG_WRITE_DOCS=1 cargo test -p ringlog-core configuration_page";
 
@@ -27,7 +27,11 @@ fn page() -> String {
     );
     writeln!(page, "This page is written from the table in `core/src/config/keys.rs`, by `{REGENERATE}`.\n")
         .unwrap();
-    page.push_str("## Broker keys\n\n");
+    page.push_str(
+        "## Broker keys\n\n\
+         Dynamic keys can be changed while the broker runs, for one broker or for every one (`kafka-configs.sh --alter`). \
+         Such a change wins\nover the file and flags, and the one for a single broker over the one for every broker.\n\n",
+    );
     table(&mut page, BROKER_KEYS);
     page.push_str(
         "\n## Topic keys\n\n\
@@ -51,10 +55,14 @@ fn table(page: &mut String, keys: &[ConfigKey]) {
             Effect::Applied => String::new(),
             Effect::Kept(reason) => format!(" *No effect: {reason}.*"),
         };
+        let dynamic = if key.scope == Scope::Broker && is_dynamic(key.name) { " Dynamic." } else { "" };
         let synonyms: Vec<String> = key.synonyms.iter().map(|(name, _)| format!("`{name}`")).collect();
         let (name, kind, meaning) = (key.name, key.kind, key.documentation);
         let synonyms = synonyms.join(", ");
-        writeln!(page, "| `{name}` | {kind} | {default} | {accepts} | {meaning}{effect} | {synonyms} |")
-            .unwrap();
+        writeln!(
+            page,
+            "| `{name}` | {kind} | {default} | {accepts} | {meaning}{dynamic}{effect} | {synonyms} |"
+        )
+        .unwrap();
     }
 }

@@ -1132,6 +1132,11 @@ pub fn topic_key(name: &str) -> Option<&'static ConfigKey> {
     TOPIC_KEYS.iter().find(|key| key.name == name)
 }
 
+/// Whether a broker key can be changed while the broker runs: what a topic takes first if it says nothing itself.
+pub fn is_dynamic(name: &str) -> bool {
+    TOPIC_KEYS.iter().filter_map(|key| key.synonyms.first()).any(|&(first, _)| first == name)
+}
+
 /// Whether Kafka 4.3 has a broker key of this name, in the table or not. Keys of one listener
 /// (`listener.name.NAME.KEY`) count as the key they end with.
 pub fn is_kafka_broker_key(name: &str) -> bool {
@@ -1224,6 +1229,22 @@ mod tests {
             let other = OTHER_DEFAULTS.iter().any(|(name, _)| *name == key.name);
             assert_eq!(ours != kafkas(key.name), other, "{ours}");
         }
+    }
+
+    #[test]
+    fn what_topics_take_from_the_broker_can_change_while_it_runs_and_the_rest_cannot() {
+        for name in ["log.retention.ms", "log.segment.bytes", "message.max.bytes", "ringlog.durability"] {
+            assert!(is_dynamic(name), "{name}");
+        }
+        for name in ["log.retention.hours", "num.partitions", "listeners", "no.such.key"] {
+            assert!(!is_dynamic(name), "{name}");
+        }
+        assert!(
+            TOPIC_KEYS
+                .iter()
+                .flat_map(|key| key.synonyms.first())
+                .all(|(name, _)| broker_key(name).is_some())
+        );
     }
 
     #[test]

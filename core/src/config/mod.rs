@@ -14,8 +14,9 @@
 //! Reading order:
 //! - [`keys`]: the table; [`kind`]: types and ranges of values
 //! - [`properties`]: the syntax of Java properties files
-//! - [`broker`], [`topic`]: typed values; [`describe`]: rows for DescribeConfigs
+//! - [`broker`], [`topic`]: typed values; [`describe`]: rows for DescribeConfigs; [`alter`]: what changes make of them
 
+pub mod alter;
 pub mod broker;
 pub mod describe;
 pub mod keys;
@@ -26,6 +27,7 @@ pub mod topic;
 #[cfg(test)]
 mod documentation;
 
+pub use alter::{ConfigChange, ConfigOperation};
 pub use broker::{BrokerConfig, ConfigError, ConfigNote, ListenerConfig};
 pub use describe::{ConfigRow, ConfigSource};
 pub use keys::{ConfigKey, Effect, Scope};

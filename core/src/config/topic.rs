@@ -176,8 +176,8 @@ pub fn effective_value(
         return (value.clone(), ConfigSource::Topic);
     }
     for &(synonym, factor) in key.synonyms {
-        if let Some(value) = broker.given(synonym) {
-            return (scaled(value, factor), ConfigSource::StaticBroker);
+        if let Some((value, source)) = broker.given_with_source(synonym) {
+            return (scaled(value, factor), source);
         }
     }
     (key.default.unwrap_or_default().to_owned(), ConfigSource::Default)

@@ -10,9 +10,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::alter_configs::{AlterConfigs, alter_configs};
 use super::image::{MetadataImage, TopicImage};
 use super::record::{ListenerRecord, MetadataRecord};
 use super::topic_name;
+use crate::config::BrokerConfig;
 use crate::ids::{BrokerId, ProducerId, TopicId};
 use crate::limits::StateLimits;
 use crate::refusal::Refusal;
@@ -36,6 +38,13 @@ pub enum Command {
     DeleteTopics(Vec<TopicSelector>),
     /// Allot producer ids nobody had before to a broker.
     AllocateProducerIds(BrokerId),
+    /// Change configurations.
+    AlterConfigs {
+        /// Of what, and how.
+        resources: Vec<AlterConfigs>,
+        /// Answer as if, and do nothing.
+        validate_only: bool,
+    },
 }
 
 /// A broker process that joins.
@@ -112,6 +121,8 @@ pub struct CreationRules<'r> {
     pub may_delete: bool,
     /// How many topics and partitions there may be.
     pub limits: &'r StateLimits,
+    /// What topics inherit, without what was changed while the broker ran.
+    pub broker: &'r BrokerConfig,
     /// Judges a topic's configuration overrides.
     pub check_configs: &'r CheckConfigs<'r>,
 }
@@ -141,6 +152,8 @@ pub enum CommandReply {
         /// How many from there.
         count: i64,
     },
+    /// To [`Command::AlterConfigs`]: a result for each resource, in order.
+    ConfigsAltered(Vec<Result<(), Refusal>>),
     /// The command as a whole is refused; nothing was done.
     Refused(Refusal),
 }
@@ -181,6 +194,9 @@ pub fn decide(
         }
         Command::DeleteTopics(selectors) => delete_topics(image, rules, selectors),
         Command::AllocateProducerIds(broker) => allocate_producer_ids(image, broker),
+        Command::AlterConfigs { resources, validate_only } => {
+            alter_configs(image, rules, &resources, validate_only)
+        }
     }
 }
 
@@ -462,7 +478,7 @@ fn partitions_wanted(topic: &CreateTopic, rules: &CreationRules<'_>) -> usize {
 }
 
 /// What occurs more than once.
-fn repeated<T: Ord + Clone>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
+pub(super) fn repeated<T: Ord + Clone>(items: impl Iterator<Item = T>) -> BTreeSet<T> {
     let mut seen = BTreeSet::new();
     items.filter(|item| !seen.insert(item.clone())).collect()
 }
@@ -478,10 +494,13 @@ fn new_id(random: &mut dyn FnMut() -> u64, taken: impl Fn(TopicId) -> bool) -> T
 
 #[cfg(test)]
 mod tests {
+    use std::sync::LazyLock;
+
     use super::*;
     use crate::limits::Limits;
 
     const LIMITS: StateLimits = Limits::production().state;
+    static BROKER: LazyLock<BrokerConfig> = LazyLock::new(|| BrokerConfig::from_properties("").unwrap().0);
 
     fn rules() -> CreationRules<'static> {
         CreationRules {
@@ -489,6 +508,7 @@ mod tests {
             replication_factor: 1,
             may_delete: true,
             limits: &LIMITS,
+            broker: &BROKER,
             check_configs: &|configs| match configs.iter().find(|(key, _)| key == "unknown") {
                 Some(_) => Err(Refusal::InvalidConfig { reason: "unknown".to_owned() }),
                 None => {

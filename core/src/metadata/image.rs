@@ -4,6 +4,7 @@
 //!   MetadataImage ─┬─ topics by name ──┐
 //!                  ├─ topics by id ────┴──► Arc<TopicImage> ──► partitions: leader, epoch, replicas, in sync
 //!                  ├─ brokers ────────────► Arc<BrokerImage> ─► listeners
+//!                  ├─ changed configuration of brokers, and of every broker
 //!                  └─ cluster id, features, next producer id
 //! ```
 //!
@@ -18,6 +19,7 @@ use std::sync::Arc;
 use super::record::{ListenerRecord, MetadataRecord};
 use super::shared_map::SharedMap;
 use super::topic_name;
+use crate::config::BrokerConfig;
 use crate::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId, TopicName};
 
 /// The cluster after some number of records. One per broker, shared with every shard.
@@ -27,6 +29,7 @@ pub struct MetadataImage {
     cluster_id: Arc<str>,
     features: Arc<BTreeMap<String, i16>>,
     brokers: Arc<BTreeMap<BrokerId, Arc<BrokerImage>>>,
+    broker_configs: Arc<BTreeMap<Option<BrokerId>, BTreeMap<String, String>>>,
     topics_by_name: SharedMap<TopicName, Arc<TopicImage>>,
     topics_by_id: SharedMap<TopicId, Arc<TopicImage>>,
     names_that_may_collide: SharedMap<String, TopicName>,
@@ -105,6 +108,7 @@ impl Default for MetadataImage {
             cluster_id: "".into(),
             features: Arc::default(),
             brokers: Arc::default(),
+            broker_configs: Arc::default(),
             topics_by_name: SharedMap::default(),
             topics_by_id: SharedMap::default(),
             names_that_may_collide: SharedMap::default(),
@@ -176,6 +180,22 @@ impl MetadataImage {
         self.brokers.values()
     }
 
+    /// What was changed of a broker's configuration while it ran; of every broker's, for none.
+    pub fn broker_configs(&self, broker: Option<BrokerId>) -> &BTreeMap<String, String> {
+        const NOTHING: &BTreeMap<String, String> = &BTreeMap::new();
+        self.broker_configs.get(&broker).unwrap_or(NOTHING)
+    }
+
+    /// A broker's configuration with what was changed of it while it ran.
+    pub fn with_changes(&self, broker: &BrokerConfig) -> BrokerConfig {
+        broker.with_dynamic(self.broker_configs(None), self.broker_configs(Some(broker.node_id)))
+    }
+
+    /// For which brokers configuration was changed; none stands for every broker.
+    pub fn brokers_with_configs(&self) -> impl Iterator<Item = Option<BrokerId>> {
+        self.broker_configs.keys().copied()
+    }
+
     /// A topic by name.
     pub fn topic(&self, name: &str) -> Option<&Arc<TopicImage>> {
         self.topics_by_name.get(name)
@@ -245,6 +265,14 @@ impl MetadataImage {
             MetadataRecord::ProducerIdsAllocated { next_producer_id, .. } => {
                 self.allocate_producer_ids(ProducerId(*next_producer_id))
             }
+            MetadataRecord::TopicConfigsChanged { id, changes } => self.change_topic(TopicId(*id), |topic| {
+                change_configs(&mut topic.configs, changes);
+                Ok(())
+            }),
+            MetadataRecord::BrokerConfigsChanged { broker_id, changes } => {
+                self.change_broker_configs(broker_id.map(BrokerId), changes);
+                Ok(())
+            }
         };
         outcome.map_err(|reason| ReplayFault { record_index: self.record_count, reason })?;
         self.record_count += 1;
@@ -287,9 +315,34 @@ impl MetadataImage {
             {
                 partition.leader_epoch = LeaderEpoch(partition.leader_epoch.0 + 1);
             }
-            let topic = Arc::new(topic);
-            self.topics_by_name.insert(topic.name.clone(), topic.clone());
-            self.topics_by_id.insert(topic.id, topic);
+            self.replace_topic(topic);
+        }
+    }
+
+    fn change_topic(
+        &mut self,
+        id: TopicId,
+        change: impl FnOnce(&mut TopicImage) -> Result<(), String>,
+    ) -> Result<(), String> {
+        let topic = self.topics_by_id.get(&id).ok_or_else(|| format!("there is no topic {id}"))?;
+        let mut topic = TopicImage::clone(topic);
+        change(&mut topic)?;
+        self.replace_topic(topic);
+        Ok(())
+    }
+
+    fn replace_topic(&mut self, topic: TopicImage) {
+        let topic = Arc::new(topic);
+        self.topics_by_name.insert(topic.name.clone(), topic.clone());
+        self.topics_by_id.insert(topic.id, topic);
+    }
+
+    fn change_broker_configs(&mut self, broker: Option<BrokerId>, changes: &[(String, Option<String>)]) {
+        let all = Arc::make_mut(&mut self.broker_configs);
+        let configs = all.entry(broker).or_default();
+        change_configs(configs, changes);
+        if configs.is_empty() {
+            all.remove(&broker);
         }
     }
 
@@ -327,6 +380,15 @@ impl MetadataImage {
         }
         self.next_producer_id = next;
         Ok(())
+    }
+}
+
+fn change_configs(configs: &mut BTreeMap<String, String>, changes: &[(String, Option<String>)]) {
+    for (name, value) in changes {
+        match value {
+            Some(value) => configs.insert(name.clone(), value.clone()),
+            None => configs.remove(name),
+        };
     }
 }
 
@@ -480,6 +542,35 @@ mod tests {
         let image = MetadataImage::from_records([&broker(1, 1), &broker(2, 2), &broker(1, 3)]).unwrap();
         assert_eq!(image.broker(BrokerId(1)).unwrap().epoch, 3);
         assert_eq!(image.brokers().len(), 2);
+    }
+
+    #[test]
+    fn changed_configs_are_set_and_removed_and_the_others_stay() {
+        let id = TopicId::from_random(1, 1);
+        let change = |changes: &[(&str, Option<&str>)]| MetadataRecord::TopicConfigsChanged {
+            id: id.0,
+            changes: changes.iter().map(|(name, value)| ((*name).into(), value.map(Into::into))).collect(),
+        };
+        let image = MetadataImage::default().replay(&topic("orders", 1, 1));
+        let image = image.replay(&change(&[("segment.bytes", Some("5")), ("retention.ms", None)]));
+        let topic = image.topic("orders").unwrap();
+        assert_eq!(topic.configs, BTreeMap::from([("segment.bytes".to_owned(), "5".to_owned())]));
+        assert_eq!(image.topic_by_id(id), Some(topic));
+    }
+
+    #[test]
+    fn configs_of_one_broker_and_of_all_are_kept_apart_and_forgotten_when_empty() {
+        let change = |broker_id, value: Option<&str>| MetadataRecord::BrokerConfigsChanged {
+            broker_id,
+            changes: vec![("log.retention.ms".into(), value.map(Into::into))],
+        };
+        let image = MetadataImage::default();
+        let image = image.replay_all(&[change(Some(1), Some("7")), change(None, Some("8"))]);
+        assert_eq!(image.broker_configs(Some(BrokerId(1)))["log.retention.ms"], "7");
+        assert_eq!(image.broker_configs(None)["log.retention.ms"], "8");
+        assert!(image.broker_configs(Some(BrokerId(2))).is_empty());
+        let image = image.replay(&change(None, None));
+        assert_eq!(image.brokers_with_configs().collect::<Vec<_>>(), [Some(BrokerId(1))]);
     }
 
     #[test]

@@ -13,15 +13,17 @@
 //!
 //! Reading order:
 //! - [`record`]: what is written; [`image`]: what the records add up to
-//! - [`controller`]: what decides
+//! - [`controller`]: what decides; [`alter_configs`]: about configurations
 //! - [`topic_name`]: which names are allowed; [`shared_map`]: how images share what did not change
 
+pub mod alter_configs;
 pub mod controller;
 pub mod image;
 pub mod record;
 pub mod shared_map;
 pub mod topic_name;
 
+pub use alter_configs::{AlterConfigs, ConfigResource};
 pub use controller::{
     Command, CommandReply, CreateTopic, CreatedTopic, CreationRules, Decision, DeletedTopic, LastStop,
     Registration, TopicSelector, decide,

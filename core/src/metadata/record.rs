@@ -66,6 +66,20 @@ pub enum MetadataRecord {
         /// The first id after the block.
         next_producer_id: i64,
     },
+    /// Configuration overrides of a topic changed.
+    TopicConfigsChanged {
+        /// Its id.
+        id: [u8; 16],
+        /// New values, none where an override is gone.
+        changes: Vec<(String, Option<String>)>,
+    },
+    /// Configuration of a broker, or of every broker, changed while it ran.
+    BrokerConfigsChanged {
+        /// Which broker; none for every one.
+        broker_id: Option<i32>,
+        /// New values, none where a change is undone.
+        changes: Vec<(String, Option<String>)>,
+    },
 }
 
 /// One address a broker is reached at.
@@ -79,4 +93,18 @@ pub struct ListenerRecord {
     pub port: u16,
     /// `PLAINTEXT`, `SSL`, `SASL_PLAINTEXT` or `SASL_SSL`.
     pub security_protocol: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_kind_of_record_leaves_the_stored_size_of_all_others_alone() {
+        assert_eq!(
+            size_of::<ArchivedMetadataRecord>(),
+            56,
+            "a log written before could not be read any more"
+        );
+    }
 }
