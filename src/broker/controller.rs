@@ -19,7 +19,7 @@ use ringlog_core::config::topic::check_overrides;
 use ringlog_core::config::{BrokerConfig, TopicConfig};
 use ringlog_core::ids::{ShardIndex, TopicId, TopicPartition};
 use ringlog_core::metadata::{
-    self, Command, CommandReply, CreationRules, Decision, MetadataImage, MetadataRecord,
+    self, Command, CommandReply, CreationRules, Decision, MetadataImage, MetadataRecord, TopicImage,
 };
 use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::Environment;
@@ -74,12 +74,14 @@ pub fn decide(
     random: &mut dyn FnMut() -> u64,
 ) -> Decision {
     let limits = config.limits().state;
+    let now = image.with_changes(config);
     let rules = CreationRules {
         partition_count: config.num_partitions,
         replication_factor: config.default_replication_factor,
         may_delete: config.delete_topics,
         limits: &limits,
-        check_configs: &|configs| check_overrides(config, configs, &limits),
+        broker: config,
+        check_configs: &|configs| check_overrides(&now, configs, &limits),
     };
     metadata::decide(image, &rules, command, random)
 }
@@ -135,6 +137,10 @@ impl<E: Environment> Shard<E> {
                     self.open_partitions(&change.image, TopicId(*id)).await
                 }
                 MetadataRecord::TopicDeleted { id } => self.delete_partitions(&before, TopicId(*id)).await,
+                MetadataRecord::TopicConfigsChanged { id, .. } => {
+                    self.follow_config(&change.image, TopicId(*id)).await;
+                }
+                MetadataRecord::BrokerConfigsChanged { .. } => self.follow_broker_config(&change.image).await,
                 _ => {}
             }
         }
@@ -156,7 +162,7 @@ impl<E: Environment> Shard<E> {
             // Created and deleted by the same change.
             return;
         };
-        let config = match TopicConfig::resolve(&self.config, &topic.configs) {
+        let config = match TopicConfig::resolve(&self.current_config(), &topic.configs) {
             Ok(config) => Rc::new(config),
             Err(refusal) => {
                 tracing::error!(topic = %topic.name, %refusal, "a topic is offline: its configuration is not accepted");
@@ -165,7 +171,7 @@ impl<E: Environment> Shard<E> {
         };
         for partition in &topic.partitions {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
-            if self.owner_of(&id) != self.env.shard() {
+            if self.owner_of(&id) != self.env.shard() || self.partition(&id).is_some() {
                 continue;
             }
             let identity = LogIdentity { topic: topic.name.clone(), id };
@@ -181,6 +187,36 @@ impl<E: Environment> Shard<E> {
                     tracing::error!(topic = %topic.name, partition = partition.index.0, %failure, "partition is offline");
                 }
             }
+        }
+    }
+
+    /// Acts by a topic's configuration as it is now. A topic that was offline for its configuration comes back.
+    async fn follow_config(self: &Rc<Self>, image: &MetadataImage, topic: TopicId) {
+        let Some(topic) = image.topic_by_id(topic) else { return };
+        match TopicConfig::resolve(&self.current_config(), &topic.configs) {
+            Ok(config) => self.set_config(topic, &Rc::new(config)),
+            Err(refusal) => {
+                tracing::error!(topic = %topic.name, %refusal, "a topic's changed configuration is not accepted");
+                return;
+            }
+        }
+        self.open_partitions(image, topic.id).await;
+    }
+
+    fn set_config(&self, topic: &TopicImage, config: &Rc<TopicConfig>) {
+        for partition in &topic.partitions {
+            let id = TopicPartition { topic: topic.id, partition: partition.index };
+            if let Some(partition) = self.partition(&id) {
+                partition.set_config(config.clone());
+            }
+        }
+    }
+
+    /// Acts by this broker's configuration as it is now: every topic may inherit from it.
+    async fn follow_broker_config(self: &Rc<Self>, image: &MetadataImage) {
+        self.set_current_config(image.with_changes(&self.config));
+        for topic in image.topics() {
+            self.follow_config(image, topic.id).await;
         }
     }
 

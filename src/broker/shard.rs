@@ -47,8 +47,9 @@ pub(super) const MESH_RETRY: Duration = Duration::from_micros(100);
 pub struct Shard<E: Environment> {
     /// Its view of the world.
     pub env: E,
-    /// What the operator asked for.
+    /// What the operator asked for at the start.
     pub config: Arc<BrokerConfig>,
+    current_config: RefCell<Arc<BrokerConfig>>,
     /// Every bound.
     pub limits: Limits,
     /// Its logs.
@@ -108,6 +109,7 @@ impl<E: Environment> Shard<E> {
             commands: CommandQueue::default(),
             outboxes: RefCell::new(outboxes),
             calls: Calls::new(),
+            current_config: RefCell::new(Arc::new(image.with_changes(&config))),
             image: RefCell::new(image),
             partitions: RefCell::new(FxHashMap::default()),
             stopping: Cell::new(false),
@@ -123,6 +125,15 @@ impl<E: Environment> Shard<E> {
     /// The metadata this shard acts by now.
     pub fn image(&self) -> Arc<MetadataImage> {
         self.image.borrow().clone()
+    }
+
+    /// The configuration with what was changed while the broker ran: what topics inherit.
+    pub fn current_config(&self) -> Arc<BrokerConfig> {
+        self.current_config.borrow().clone()
+    }
+
+    pub(super) fn set_current_config(&self, config: BrokerConfig) {
+        *self.current_config.borrow_mut() = Arc::new(config);
     }
 
     pub(super) fn set_image(&self, image: Arc<MetadataImage>) {

@@ -35,8 +35,8 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         }
         _ => unreachable!("topics are created or refused"),
     };
-    let told: Vec<Told> =
-        results.into_iter().map(|(name, result)| Told::of(&shard.config, name, result)).collect();
+    let config = shard.current_config();
+    let told: Vec<Told> = results.into_iter().map(|(name, result)| Told::of(&config, name, result)).collect();
     let topics = told.iter().map(Told::response).collect();
     let response = CreateTopicsResponse { topics, ..CreateTopicsResponse::default() };
     Ok(request.respond(&shard, &response).await)

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use ringlog_core::config::ConfigRow;
-use ringlog_core::config::describe::{broker_rows, topic_rows};
+use ringlog_core::config::describe::{broker_rows, default_broker_rows, topic_rows};
 use ringlog_core::error_code::ErrorCode;
 use ringlog_core::metadata::topic_name;
 use ringlog_core::refusal::{Refusal, error_code_for};
@@ -17,10 +17,7 @@ use ringlog_runtime::environment::Environment;
 
 use crate::broker::shard::Shard;
 use crate::handlers::Request;
-
-/// Kafka's `ConfigResource.Type`.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
+use crate::handlers::alter_configs::{BROKER, TOPIC};
 
 /// Answers one DescribeConfigs request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
@@ -76,11 +73,10 @@ fn rows<E: Environment>(
             topic_name::check(name).map_err(|reason| Refusal::InvalidTopicName { reason })?;
             let image = shard.image();
             let topic = image.topic(name).ok_or(Refusal::UnknownTopicOrPartition)?;
-            Ok(topic_rows(&shard.config, &topic.configs))
+            Ok(topic_rows(&shard.current_config(), &topic.configs))
         }
-        BROKER if name.is_empty() || name.parse() == Ok(shard.config.node_id.0) => {
-            Ok(broker_rows(&shard.config))
-        }
+        BROKER if name.is_empty() => Ok(default_broker_rows(&shard.current_config())),
+        BROKER if name.parse() == Ok(shard.config.node_id.0) => Ok(broker_rows(&shard.current_config())),
         BROKER => Err(Refusal::InvalidRequest {
             reason: format!("broker {} was asked about broker '{name}'", shard.config.node_id).into(),
         }),

@@ -7,12 +7,14 @@
 //!
 //! [`SERVED`] is what ApiVersions advertises and what is accepted: nothing else, and nothing unfinished.
 
+pub mod alter_configs;
 pub mod api_versions;
 pub mod create_topics;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod fetch;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod list_offsets;
 pub mod metadata;
@@ -62,6 +64,8 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::InitProducerId, 0, 5),
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
+    served(ApiKey::AlterConfigs, 0, 2),
+    served(ApiKey::IncrementalAlterConfigs, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),
 ];
 
@@ -179,6 +183,8 @@ pub fn start<E: Environment>(shard: &Rc<Shard<E>>, request: Request) -> Option<R
         ApiKey::InitProducerId => later(init_producer_id::handle(shard, request)),
         ApiKey::OffsetForLeaderEpoch => later(offset_for_leader_epoch::handle(shard, request)),
         ApiKey::DescribeConfigs => later(describe_configs::handle(shard, request)),
+        ApiKey::AlterConfigs => later(alter_configs::handle(shard, request)),
+        ApiKey::IncrementalAlterConfigs => later(incremental_alter_configs::handle(shard, request)),
         ApiKey::DescribeCluster => later(describe_cluster::handle(shard, request)),
         _ => unreachable!("every API in SERVED has a handler"),
     }

@@ -5,6 +5,7 @@
 
 mod harness;
 
+mod configs;
 mod fetch;
 mod metrics;
 mod offsets;
