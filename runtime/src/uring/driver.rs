@@ -462,11 +462,10 @@ impl Core {
         !self.backlog.is_empty() || !self.ring.submission().is_empty()
     }
 
+    /// The kernel's deferred work is left out: a sleep begins with it, and the flag for it can stand where there
+    /// is none (see [`Core::submit`]).
     fn has_work(&mut self) -> bool {
-        let submission = self.ring.submission();
-        let kernel_waits = submission.taskrun() || submission.cq_overflow() || !submission.is_empty();
-        drop(submission);
-        kernel_waits || !self.backlog.is_empty() || !self.ring.completion().is_empty()
+        self.has_queued() || self.ring.submission().cq_overflow() || !self.ring.completion().is_empty()
     }
 
     fn refill_submissions(&mut self) {
@@ -480,33 +479,36 @@ impl Core {
         }
     }
 
-    /// Gives queued entries to the kernel and lets it run its deferred work. True if there was any.
+    /// Gives queued entries to the kernel and lets it run its deferred work. True if any entry was queued.
+    ///
+    /// The kernel is asked once to run deferred work, whatever its flag says afterwards. Another core adds work and
+    /// raises the flag in two steps (`io_req_local_work_add`); where this thread runs the work between them, the
+    /// flag stands with nothing behind it until there is work again: waiting for it to go down would be for ever.
     fn submit(&mut self) -> bool {
         let mut any = false;
         loop {
             self.refill_submissions();
             let submission = self.ring.submission();
-            let wanted = !submission.is_empty() || submission.taskrun() || submission.cq_overflow();
+            let has_queued = !submission.is_empty();
+            let is_asked = !any && (submission.taskrun() || submission.cq_overflow());
             drop(submission);
-            if !wanted {
+            if !has_queued {
+                if is_asked {
+                    self.enter();
+                }
                 return any;
             }
             any = true;
-            self.statistics.enters += 1;
-            if !entered(self.ring.submit()) {
-                return true;
-            }
-            if self.backlog.is_empty()
-                && self.ring.submission().is_empty()
-                && !self.ring.submission().taskrun()
-            {
-                return true;
-            }
-            if !self.ring.completion().is_empty() {
-                // Room must be made before the kernel can complete more.
+            // Room must be made before the kernel can complete more.
+            if !self.enter() || !self.ring.completion().is_empty() {
                 return true;
             }
         }
+    }
+
+    fn enter(&mut self) -> bool {
+        self.statistics.enters += 1;
+        entered(self.ring.submit())
     }
 
     fn submit_and_wait(&mut self, step: Duration) {

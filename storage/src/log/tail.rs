@@ -41,8 +41,17 @@ impl Chunk {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Mark {
     pub base_offset: Offset,
+    /// Where the batch before it ends: lower than `base_offset` if offsets were left out between them.
+    pub previous_end_offset: Offset,
     pub segment: Offset,
     pub position: u64,
+}
+
+/// The end of a batch: the position behind its bytes, the offset behind its last.
+#[derive(Clone, Copy, Debug)]
+struct BatchesEnd {
+    position: u64,
+    end_offset: Offset,
 }
 
 /// Memory taken for a batch.
@@ -68,6 +77,8 @@ pub(crate) struct Tail {
     /// The bytes of the last, partly filled block, when no chunk holds them.
     prefix: Vec<u8>,
     last_mark_position: u64,
+    /// Where the last batch appended ends.
+    end_offset: Offset,
 }
 
 impl Tail {
@@ -94,6 +105,7 @@ impl Tail {
         let count = bytes[0].len() + bytes[1].len();
         let taken = self.make_room(arena, chunk_bytes_max, segment, position, count)?;
         self.mark(header.base_offset(), segment, position);
+        self.end_offset = header.next_offset();
         bytes.into_iter().for_each(|part| self.copy_in(segment, part));
         Ok((self.slices(segment, position, position + count as u64), taken))
     }
@@ -148,7 +160,8 @@ impl Tail {
             .back()
             .is_none_or(|mark| mark.segment != segment || mark.position < self.chunks[chunk].start);
         if is_first_in_chunk || position - self.last_mark_position >= MARK_INTERVAL_BYTES {
-            self.marks.push_back(Mark { base_offset, segment, position });
+            let previous_end_offset = self.end_offset;
+            self.marks.push_back(Mark { base_offset, previous_end_offset, segment, position });
             self.last_mark_position = position;
         }
     }
@@ -234,6 +247,7 @@ impl Tail {
                 return Some((Mark { base_offset: header.base_offset(), ..place }, header));
             }
             place.position += header.size_bytes() as u64;
+            place.previous_end_offset = header.next_offset();
         }
     }
 
@@ -244,32 +258,32 @@ impl Tail {
         if first.next_offset() > end || (size > bytes_max as u64 && !takes_first) {
             return TailRead::default();
         }
-        let second = Mark { base_offset: first.next_offset(), position: start.position + size, ..start };
-        let stop = self.walk(second, end, start.position + bytes_max as u64);
+        let second = BatchesEnd { position: start.position + size, end_offset: first.next_offset() };
+        let stop = self.walk(start.segment, second, end, start.position + bytes_max as u64);
         let slices = self.slices(start.segment, start.position, stop.position).into_vec();
         let bytes = (stop.position - start.position) as usize;
-        TailRead { slices, bytes, end_offset: stop.base_offset }
+        TailRead { slices, bytes, end_offset: stop.end_offset }
     }
 
-    /// Where the batches end that lie below offset `end` and position `stop_max`, from `place` on: the position
-    /// behind them and an offset that no batch behind them is below.
-    fn walk(&self, mut place: Mark, end: Offset, stop_max: u64) -> Mark {
+    /// Where the batches of a segment end that lie below offset `end` and position `stop_max`, looked for from
+    /// `place` on, where one of them ends.
+    fn walk(&self, segment: Offset, mut place: BatchesEnd, end: Offset, stop_max: u64) -> BatchesEnd {
         // Marks let a long read jump to its last few batches.
         let key = |mark: &Mark| (mark.segment, mark.position);
-        let after = self
-            .marks
-            .partition_point(|mark| key(mark) <= (place.segment, stop_max) && mark.base_offset < end);
+        let after =
+            self.marks.partition_point(|mark| key(mark) <= (segment, stop_max) && mark.base_offset < end);
         if let Some(mark) = after.checked_sub(1).map(|index| self.marks[index])
-            && key(&mark) > key(&place)
+            && key(&mark) > (segment, place.position)
         {
-            place = mark;
+            // Not where its own batch begins: offsets may be left out before it, and no batch read has them.
+            place = BatchesEnd { position: mark.position, end_offset: mark.previous_end_offset };
         }
-        while let Some(header) = self.header_at(place.segment, place.position) {
+        while let Some(header) = self.header_at(segment, place.position) {
             let next = place.position + header.size_bytes() as u64;
             if header.next_offset() > end || next > stop_max {
                 break;
             }
-            (place.position, place.base_offset) = (next, header.next_offset());
+            place = BatchesEnd { position: next, end_offset: header.next_offset() };
         }
         place
     }
@@ -333,7 +347,7 @@ pub(crate) struct SegmentWritten {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringlog_core::record_batch::BatchBuilder;
+    use ringlog_core::record_batch::{BatchBuilder, RawBatch};
 
     fn batch(offset: i64, value_bytes: usize) -> Vec<u8> {
         let value = vec![offset as u8; value_bytes];
@@ -399,6 +413,26 @@ mod tests {
                     expected,
                     "{from}..{end} of {bytes_max}"
                 );
+            }
+        }
+    }
+
+    #[test]
+    fn a_read_ends_behind_its_last_batch_even_where_offsets_are_left_out_behind_it() {
+        let mut log = Log::new();
+        let offsets: Vec<i64> = (0..60).map(|index| index * 5).collect();
+        for offset in &offsets {
+            log.append(*offset, 10 + (*offset as usize * 97) % 1500);
+        }
+        for from in offsets {
+            for bytes_max in (1..60_000).step_by(2_003) {
+                let read = log.tail.read(Offset(from), Offset(300), bytes_max, true);
+                let bytes = read.slices.concat_all();
+                let (mut rest, mut end_offset) = (bytes.as_slice(), Offset(0));
+                while let Ok((batch, after)) = RawBatch::split_first(rest) {
+                    (end_offset, rest) = (batch.header().next_offset(), after);
+                }
+                assert_eq!(read.end_offset, end_offset, "from {from} of {bytes_max}");
             }
         }
     }
