@@ -9,8 +9,10 @@
 //! `ReplicationControlManager` gives the same answers).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use super::alter_configs::{AlterConfigs, alter_configs};
+use super::create_partitions::{CreatePartitions, create_partitions};
 use super::image::{MetadataImage, TopicImage};
 use super::record::{ListenerRecord, MetadataRecord};
 use super::topic_name;
@@ -42,6 +44,13 @@ pub enum Command {
     AlterConfigs {
         /// Of what, and how.
         resources: Vec<AlterConfigs>,
+        /// Answer as if, and do nothing.
+        validate_only: bool,
+    },
+    /// Give topics more partitions.
+    CreatePartitions {
+        /// Which, and how many.
+        topics: Vec<CreatePartitions>,
         /// Answer as if, and do nothing.
         validate_only: bool,
     },
@@ -154,6 +163,8 @@ pub enum CommandReply {
     },
     /// To [`Command::AlterConfigs`]: a result for each resource, in order.
     ConfigsAltered(Vec<Result<(), Refusal>>),
+    /// To [`Command::CreatePartitions`]: a result for each name, duplicates once.
+    PartitionsCreated(Vec<(String, Result<(), Refusal>)>),
     /// The command as a whole is refused; nothing was done.
     Refused(Refusal),
 }
@@ -196,6 +207,9 @@ pub fn decide(
         Command::AllocateProducerIds(broker) => allocate_producer_ids(image, broker),
         Command::AlterConfigs { resources, validate_only } => {
             alter_configs(image, rules, &resources, validate_only)
+        }
+        Command::CreatePartitions { topics, validate_only } => {
+            create_partitions(image, rules, topics, validate_only)
         }
     }
 }
@@ -355,10 +369,15 @@ fn spread(
     }
     // Bounded before anything is allocated for it.
     check_room(image, rules.limits, partition_count)?;
+    Ok(laid_out(&brokers, 0..partition_count, replica_count))
+}
+
+/// Replicas for partitions of these indexes, each one's leader one broker further than the last one's.
+pub(super) fn laid_out(brokers: &[i32], partitions: Range<usize>, replica_count: usize) -> Vec<Vec<i32>> {
     let place = |partition: usize, replica: usize| brokers[(partition + replica) % brokers.len()];
-    Ok((0..partition_count)
+    partitions
         .map(|partition| (0..replica_count).map(|replica| place(partition, replica)).collect())
-        .collect())
+        .collect()
 }
 
 fn check_assignments(image: &MetadataImage, topic: &CreateTopic) -> Result<Vec<Vec<i32>>, Refusal> {
@@ -386,7 +405,7 @@ fn check_assignments(image: &MetadataImage, topic: &CreateTopic) -> Result<Vec<V
     Ok(by_index.into_values().cloned().collect())
 }
 
-fn check_replicas(image: &MetadataImage, index: i32, replicas: &[i32]) -> Result<(), String> {
+pub(super) fn check_replicas(image: &MetadataImage, index: i32, replicas: &[i32]) -> Result<(), String> {
     if replicas.is_empty() {
         return Err(format!("partition {index} has no replicas"));
     }
@@ -400,6 +419,21 @@ fn check_replicas(image: &MetadataImage, index: i32, replicas: &[i32]) -> Result
 }
 
 fn check_room(image: &MetadataImage, limits: &StateLimits, partition_count: usize) -> Result<(), Refusal> {
+    if image.topic_count() >= limits.topics_max {
+        return Err(Refusal::LimitReached {
+            reason: format!("there are {} topics, the most allowed", limits.topics_max),
+        });
+    }
+    check_partition_room(image, limits, partition_count, partition_count)
+}
+
+/// Whether so many partitions may be added to a topic that then has so many.
+pub(super) fn check_partition_room(
+    image: &MetadataImage,
+    limits: &StateLimits,
+    added: usize,
+    partition_count: usize,
+) -> Result<(), Refusal> {
     if partition_count > limits.partitions_per_topic_max {
         let reason = format!(
             "{partition_count} partitions, where a topic may have {}",
@@ -407,14 +441,9 @@ fn check_room(image: &MetadataImage, limits: &StateLimits, partition_count: usiz
         );
         return Err(Refusal::InvalidPartitions { reason });
     }
-    if image.topic_count() >= limits.topics_max {
-        return Err(Refusal::LimitReached {
-            reason: format!("there are {} topics, the most allowed", limits.topics_max),
-        });
-    }
-    if image.partition_count() + partition_count > limits.partitions_max {
+    if image.partition_count() + added > limits.partitions_max {
         let reason = format!(
-            "{partition_count} more partitions besides {}, where {} are allowed",
+            "{added} more partitions besides {}, where {} are allowed",
             image.partition_count(),
             limits.partitions_max
         );
@@ -464,7 +493,7 @@ fn selected<'i>(image: &'i MetadataImage, selector: &TopicSelector) -> Result<&'
     }
 }
 
-fn refused(refusal: Refusal) -> Decision {
+pub(super) fn refused(refusal: Refusal) -> Decision {
     Decision { records: Vec::new(), reply: CommandReply::Refused(refusal) }
 }
 

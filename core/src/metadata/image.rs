@@ -273,6 +273,10 @@ impl MetadataImage {
                 self.change_broker_configs(broker_id.map(BrokerId), changes);
                 Ok(())
             }
+            MetadataRecord::PartitionsAdded { id, partitions } => {
+                self.partition_count += partitions.len();
+                self.change_topic(TopicId(*id), |topic| topic.add_partitions(partitions))
+            }
         };
         outcome.map_err(|reason| ReplayFault { record_index: self.record_count, reason })?;
         self.record_count += 1;
@@ -414,19 +418,25 @@ impl TopicImage {
         partitions: &[Vec<i32>],
         configs: &[(String, String)],
     ) -> Result<TopicImage, String> {
-        if partitions.is_empty() || partitions.iter().any(Vec::is_empty) {
-            return Err(format!("topic {name} has no partitions, or one without replicas"));
-        }
-        let indexes = (0..).map(PartitionIndex);
-        Ok(TopicImage {
+        let mut topic = TopicImage {
             name: name.into(),
             id,
-            partitions: indexes
-                .zip(partitions)
-                .map(|(index, replicas)| PartitionImage::new(index, replicas))
-                .collect(),
+            partitions: Vec::new(),
             configs: configs.iter().cloned().collect(),
-        })
+        };
+        topic.add_partitions(partitions)?;
+        Ok(topic)
+    }
+
+    fn add_partitions(&mut self, partitions: &[Vec<i32>]) -> Result<(), String> {
+        if partitions.is_empty() || partitions.iter().any(Vec::is_empty) {
+            return Err(format!("topic {} gets no partitions, or one without replicas", self.name));
+        }
+        let first = i32::try_from(self.partitions.len()).expect("partitions are bounded");
+        let indexes = (first..).map(PartitionIndex);
+        self.partitions
+            .extend(indexes.zip(partitions).map(|(index, replicas)| PartitionImage::new(index, replicas)));
+        Ok(())
     }
 
     fn has_leader(&self, leader: BrokerId) -> bool {
@@ -542,6 +552,23 @@ mod tests {
         let image = MetadataImage::from_records([&broker(1, 1), &broker(2, 2), &broker(1, 3)]).unwrap();
         assert_eq!(image.broker(BrokerId(1)).unwrap().epoch, 3);
         assert_eq!(image.brokers().len(), 2);
+    }
+
+    #[test]
+    fn added_partitions_come_behind_those_there_were() {
+        let id = TopicId::from_random(1, 1).0;
+        let add = MetadataRecord::PartitionsAdded { id, partitions: vec![vec![2], vec![1]] };
+        let image = MetadataImage::default().replay_all(&[topic("orders", 1, 2), add]);
+        let orders = image.topic("orders").unwrap();
+        let leaders: Vec<_> = orders
+            .partitions
+            .iter()
+            .map(|partition| (partition.index.0, partition.leader.unwrap().0))
+            .collect();
+        assert_eq!(leaders, [(0, 1), (1, 1), (2, 2), (3, 1)]);
+        assert_eq!(image.partition_count(), 4);
+        let image = image.replay(&MetadataRecord::TopicDeleted { id });
+        assert_eq!(image.partition_count(), 0);
     }
 
     #[test]

@@ -13,11 +13,12 @@
 //!
 //! Reading order:
 //! - [`record`]: what is written; [`image`]: what the records add up to
-//! - [`controller`]: what decides; [`alter_configs`]: about configurations
+//! - [`controller`]: what decides; [`create_partitions`], [`alter_configs`]: parts of it
 //! - [`topic_name`]: which names are allowed; [`shared_map`]: how images share what did not change
 
 pub mod alter_configs;
 pub mod controller;
+pub mod create_partitions;
 pub mod image;
 pub mod record;
 pub mod shared_map;
@@ -28,5 +29,6 @@ pub use controller::{
     Command, CommandReply, CreateTopic, CreatedTopic, CreationRules, Decision, DeletedTopic, LastStop,
     Registration, TopicSelector, decide,
 };
+pub use create_partitions::CreatePartitions;
 pub use image::{BrokerImage, MetadataImage, PartitionImage, ReplayFault, TopicImage};
 pub use record::{ListenerRecord, MetadataRecord};

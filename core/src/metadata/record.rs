@@ -80,6 +80,13 @@ pub enum MetadataRecord {
         /// New values, none where a change is undone.
         changes: Vec<(String, Option<String>)>,
     },
+    /// A topic got more partitions.
+    PartitionsAdded {
+        /// Its id.
+        id: [u8; 16],
+        /// For each new partition, behind those there were, its replicas, the first leading.
+        partitions: Vec<Vec<i32>>,
+    },
 }
 
 /// One address a broker is reached at.
