@@ -133,7 +133,7 @@ impl<E: Environment> Shard<E> {
         self.set_image(change.image.clone());
         for record in change.records.iter() {
             match record {
-                MetadataRecord::TopicCreated { id, .. } => {
+                MetadataRecord::TopicCreated { id, .. } | MetadataRecord::PartitionsAdded { id, .. } => {
                     self.open_partitions(&change.image, TopicId(*id)).await
                 }
                 MetadataRecord::TopicDeleted { id } => self.delete_partitions(&before, TopicId(*id)).await,

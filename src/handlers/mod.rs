@@ -9,6 +9,7 @@
 
 pub mod alter_configs;
 pub mod api_versions;
+pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_topics;
 pub mod describe_cluster;
@@ -65,6 +66,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
+    served(ApiKey::CreatePartitions, 0, 3),
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
     served(ApiKey::DescribeCluster, 0, 2),
 ];
@@ -184,6 +186,7 @@ pub fn start<E: Environment>(shard: &Rc<Shard<E>>, request: Request) -> Option<R
         ApiKey::OffsetForLeaderEpoch => later(offset_for_leader_epoch::handle(shard, request)),
         ApiKey::DescribeConfigs => later(describe_configs::handle(shard, request)),
         ApiKey::AlterConfigs => later(alter_configs::handle(shard, request)),
+        ApiKey::CreatePartitions => later(create_partitions::handle(shard, request)),
         ApiKey::IncrementalAlterConfigs => later(incremental_alter_configs::handle(shard, request)),
         ApiKey::DescribeCluster => later(describe_cluster::handle(shard, request)),
         _ => unreachable!("every API in SERVED has a handler"),

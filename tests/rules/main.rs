@@ -9,6 +9,7 @@ mod configs;
 mod fetch;
 mod metrics;
 mod offsets;
+mod partitions;
 mod produce;
 mod topics;
 mod wire;
