@@ -76,6 +76,8 @@ pub enum Refusal {
     },
     /// Deleting topics is switched off.
     TopicDeletionDisabled,
+    /// DeleteRecords of a topic that is compacted and nothing else (KIP-107).
+    RecordsOnlyCompacted,
     /// Another broker, or nobody known, leads the partition.
     NotLeader {
         /// The leader, where one is known.
@@ -240,6 +242,7 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidConfig { .. } => ErrorCode::InvalidConfig,
         Refusal::LimitReached { .. } => ErrorCode::PolicyViolation,
         Refusal::TopicDeletionDisabled => ErrorCode::TopicDeletionDisabled,
+        Refusal::RecordsOnlyCompacted => ErrorCode::PolicyViolation,
         Refusal::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
         Refusal::LeaderNotAvailable => ErrorCode::LeaderNotAvailable,
         Refusal::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
@@ -351,6 +354,9 @@ impl fmt::Display for Refusal {
             | Refusal::InvalidConfig { reason }
             | Refusal::LimitReached { reason } => formatter.write_str(reason),
             Refusal::Batch(fault) => fault.fmt(formatter),
+            Refusal::RecordsOnlyCompacted => {
+                formatter.write_str("records of a topic that is only compacted cannot be deleted by offset")
+            }
             Refusal::InternalTopic => formatter.write_str("clients may not do this to an internal topic"),
             Refusal::TopicAlreadyExists { name } => write!(formatter, "topic '{name}' already exists"),
             Refusal::NotLeader { leader: Some(leader), leader_epoch } => {
