@@ -81,6 +81,8 @@ pub enum EntryKind {
     /// Only the note that offsets were left out before the batch at this place, whose bytes were written to its
     /// segment directly.
     Gap,
+    /// Only the note that the log begins here now: what lies below was deleted.
+    LogStart,
 }
 
 /// One batch of a commit, and its place in its log.
@@ -90,7 +92,7 @@ pub struct CommitEntry {
     pub partition: TopicPartition,
     /// What.
     pub kind: EntryKind,
-    /// The batch's first offset; for a note, the durable end.
+    /// The batch's first offset; for a note, the durable end or the log's start.
     pub base_offset: Offset,
     /// Where the log ended before: the same as `base_offset` unless offsets were given with a gap.
     pub previous_end_offset: Offset,
@@ -113,6 +115,7 @@ impl CommitEntry {
                 EntryKind::Batch => 1,
                 EntryKind::DurableEnd => 2,
                 EntryKind::Gap => 3,
+                EntryKind::LogStart => 4,
             },
             reserved: [0; 3],
             base_offset: I64::new(self.base_offset.0),
@@ -134,6 +137,7 @@ impl CommitEntry {
                 1 => EntryKind::Batch,
                 2 => EntryKind::DurableEnd,
                 3 => EntryKind::Gap,
+                4 => EntryKind::LogStart,
                 _ => return None,
             },
             base_offset: Offset(raw.base_offset.get()),

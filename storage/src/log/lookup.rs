@@ -7,6 +7,7 @@
 //!
 //! Always true: indexes only say where to begin; the answer comes from the records.
 
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
 use ringlog_core::compression::DecompressionBudget;
@@ -28,6 +29,15 @@ use crate::log::{PartitionLog, SegmentSummary, TimestampOffset};
 
 /// How much is read at a time while looking for a record.
 const LOOK_BYTES: usize = 64 << 10;
+
+/// Which segments' largest timestamps are taken as they are known.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Trust {
+    /// Also that of the segment whose front was deleted: cheap, and mostly right.
+    SegmentsWithDeletedRecords,
+    /// Only of segments that are there as a whole.
+    WholeSegments,
+}
 
 impl<E: Environment> PartitionLog<E> {
     /// The first record, by offset, whose timestamp is at least `timestamp` and whose offset is below `end`
@@ -62,31 +72,60 @@ impl<E: Environment> PartitionLog<E> {
     /// As reading.
     pub async fn offset_of_max_timestamp(&self, end: Offset) -> Result<Option<TimestampOffset>, ReadError> {
         self.load_max_timestamps().await?;
-        let segments = self.segments();
+        for trust in [Trust::SegmentsWithDeletedRecords, Trust::WholeSegments] {
+            let largest = self.largest_timestamp(end, trust).await?;
+            if largest == Timestamp::NONE {
+                return Ok(None);
+            }
+            if let Some(found) = self.offset_for_timestamp(largest, end).await? {
+                return Ok(Some(found));
+            }
+            // The record that brought it was deleted from the front: once more, with a look at what is left.
+        }
+        Ok(None)
+    }
+
+    async fn largest_timestamp(&self, end: Offset, trust: Trust) -> Result<Timestamp, ReadError> {
+        let (segments, log_start_offset) = (self.segments(), self.log_start_offset());
         let mut largest = Timestamp::NONE;
         for (index, segment) in segments.iter().enumerate() {
             let next = segments.get(index + 1).map_or(self.log_end_offset(), |next| next.base_offset);
+            let is_whole = segment.base_offset >= log_start_offset;
             let max = match segment.max_timestamp {
-                Some(max) if next <= end => max,
-                // The largest of this segment may lie at or above `end`: look at what lies below.
-                _ => self.max_timestamp_of(segment.base_offset.max(self.log_start_offset()), end).await?,
+                Some(max) if next <= end && (is_whole || trust == Trust::SegmentsWithDeletedRecords) => max,
+                // The largest of this segment may lie at or above `end`, or be deleted: look at what lies between.
+                _ => self.max_timestamp_of(segment.base_offset.max(log_start_offset), next.min(end)).await?,
             };
             largest = largest.max(max);
         }
-        if largest == Timestamp::NONE {
-            return Ok(None);
-        }
-        self.offset_for_timestamp(largest, end).await
+        Ok(largest)
     }
 
     async fn max_timestamp_of(&self, from: Offset, end: Offset) -> Result<Timestamp, ReadError> {
         let (mut from, mut max) = (from, Timestamp::NONE);
         while let Some(bytes) = self.read_some(from, end).await? {
             for batch in batches(&bytes) {
-                max = max.max(batch.header().max_timestamp());
-                from = batch.header().next_offset();
+                let header = batch.header();
+                let of_batch = match header.base_offset() >= from {
+                    true => header.max_timestamp(),
+                    false => self.max_timestamp_in(&batch, from)?,
+                };
+                max = max.max(of_batch);
+                from = header.next_offset();
             }
         }
+        Ok(max)
+    }
+
+    /// The largest timestamp of a batch's records from an offset on.
+    fn max_timestamp_in(&self, batch: &RawBatch<'_>, from: Offset) -> Result<Timestamp, ReadError> {
+        let mut max = Timestamp::NONE;
+        self.each_record(batch, |offset, timestamp| {
+            if offset >= from {
+                max = max.max(timestamp);
+            }
+            ControlFlow::Continue(())
+        })?;
         Ok(max)
     }
 
@@ -129,6 +168,24 @@ impl<E: Environment> PartitionLog<E> {
         start: Offset,
         timestamp: Timestamp,
     ) -> Result<Option<TimestampOffset>, ReadError> {
+        let leader_epoch = batch.header().leader_epoch();
+        let mut found = None;
+        self.each_record(batch, |offset, own| {
+            if own < timestamp || offset < start {
+                return ControlFlow::Continue(());
+            }
+            found = Some(TimestampOffset { offset, timestamp: own, leader_epoch });
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+
+    /// Shows the offset and the timestamp of each record, as long as that is wanted.
+    fn each_record(
+        &self,
+        batch: &RawBatch<'_>,
+        mut look: impl FnMut(Offset, Timestamp) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
         let header = batch.header();
         let records = batch
             .records(&mut DecompressionBudget::default())
@@ -142,15 +199,11 @@ impl<E: Environment> PartitionLog<E> {
                 }
             };
             let offset = Offset(header.base_offset().0 + i64::from(record.offset_delta));
-            if own >= timestamp && offset >= start {
-                return Ok(Some(TimestampOffset {
-                    offset,
-                    timestamp: own,
-                    leader_epoch: header.leader_epoch(),
-                }));
+            if look(offset, own).is_break() {
+                break;
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// A batch whose checksum is right and whose records cannot be read: it was accepted unopened.
@@ -297,6 +350,10 @@ impl<E: Environment> PartitionLog<E> {
         let log = self.clone();
         self.store.env.spawn(TaskClass::Storage, async move {
             for (kind, bytes) in files {
+                if !log.segments().iter().any(|summary| summary.base_offset == segment) {
+                    // Deleted meanwhile: its files shall not come back.
+                    return;
+                }
                 let path = segment_path(&log.log.directory, segment, kind);
                 if let Err(failure) = replace_file(&log.store.env, &path, &bytes).await {
                     // An index is a help: it is built again the next time it is missed.

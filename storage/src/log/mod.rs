@@ -245,6 +245,36 @@ impl<E: Environment> PartitionLog<E> {
         }
     }
 
+    /// Deletes the records below an offset: durable, and true for every reader, when this returns. Files of segments
+    /// that lie below as a whole are removed soon after. An offset below the start changes nothing.
+    ///
+    /// # Errors
+    /// The log is closed, damaged, or its disk has failed; a start may find the old log start or the new one.
+    ///
+    /// # Panics
+    /// If the offset is behind the log's end.
+    pub async fn advance_log_start(&self, log_start_offset: Offset) -> Result<(), AppendError> {
+        self.check_open()?;
+        if log_start_offset <= self.log_start_offset() {
+            return Ok(());
+        }
+        let log_end_offset = self.log_end_offset();
+        assert!(log_start_offset <= log_end_offset, "{log_start_offset} is behind the end {log_end_offset}");
+        self.log.state.borrow_mut().queue_log_start(log_start_offset);
+        self.store.note_queued(&self.log);
+        let is_there = || self.log_start_offset() >= log_start_offset;
+        self.log.changed.when(|| is_there() || self.is_over()).await;
+        match is_there() {
+            true => Ok(()),
+            false => Err(self.check_open().err().unwrap_or(AppendError::Closed)),
+        }
+    }
+
+    /// Whether no note will reach the journal any more.
+    fn is_over(&self) -> bool {
+        self.store.is_over() || self.log.state.borrow().is_closed
+    }
+
     /// Whose log it is.
     pub fn identity(&self) -> &LogIdentity {
         &self.log.identity

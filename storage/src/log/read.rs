@@ -186,15 +186,23 @@ impl<E: Environment> ReadPlan<E> {
                 Ok(Some(records)) => return Ok(records),
                 // Nothing at or above `from` in this segment: the offsets up to the next one were left out.
                 Ok(None) => bounds.from = bounds.from.max(extent.limit_offset),
-                Err(error) => return Err(deleted_meanwhile(&log.log, error)),
+                Err(error) => return Err(deleted_meanwhile(&log.log, bounds.from, error)),
             }
             source = plan(&log.log, &bounds)?;
         }
     }
 }
 
-fn deleted_meanwhile(log: &Rc<LogShared>, error: ReadError) -> ReadError {
-    if log.state.borrow().is_closed { ReadError::Closed } else { error }
+fn deleted_meanwhile(log: &LogShared, asked: Offset, error: ReadError) -> ReadError {
+    let state = log.state.borrow();
+    let (log_start_offset, log_end_offset) = (state.log_start_offset, state.log_end_offset);
+    match error {
+        _ if state.is_closed => ReadError::Closed,
+        _ if asked < log_start_offset => {
+            ReadError::OffsetOutOfRange { asked, log_start_offset, log_end_offset }
+        }
+        error => error,
+    }
 }
 
 /// Names the store a plan belongs to, for tasks that outlive it.

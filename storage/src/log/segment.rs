@@ -11,6 +11,7 @@ use ringlog_core::time::Timestamp;
 use crate::config::LogConfig;
 use crate::format::checkpoint::PartitionRecord;
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry};
+use crate::log::SegmentSummary;
 
 /// Relative offsets in an index have 31 bits.
 const RELATIVE_OFFSET_MAX: i64 = i32::MAX as i64;
@@ -156,6 +157,13 @@ impl GrowingSegment {
     }
 }
 
+/// How many of a log's first segments lie below its start as a whole. `next` is where the segment behind the last
+/// of them begins.
+pub(crate) fn passed_count(sealed: &[SegmentSummary], next: Offset, log_start_offset: Offset) -> usize {
+    let ends = sealed.iter().skip(1).map(|segment| segment.base_offset).chain([next]);
+    ends.take(sealed.len()).take_while(|end| *end <= log_start_offset).count()
+}
+
 /// Leader epochs only grow along a log; a batch without one (a mirror of an older log) says nothing.
 pub(crate) fn epoch_goes_back(latest: Option<LeaderEpoch>, found: LeaderEpoch) -> bool {
     found.0 >= 0 && latest.is_some_and(|latest| found < latest)
@@ -188,6 +196,16 @@ mod tests {
         segment.note_timestamp();
         segment.note_timestamp();
         assert_eq!(segment.times.pending.len(), 2, "the largest timestamp is noted once");
+    }
+
+    #[test]
+    fn a_segment_is_passed_when_the_next_one_begins_at_the_logs_start_or_below() {
+        let sealed: Vec<_> = [0, 10, 25]
+            .map(|base| SegmentSummary { base_offset: Offset(base), size_bytes: 1, max_timestamp: None })
+            .to_vec();
+        let count = |log_start| passed_count(&sealed, Offset(30), Offset(log_start));
+        assert_eq!([0, 9, 10, 24, 25, 29, 30, 99].map(count), [0, 0, 1, 1, 2, 2, 3, 3]);
+        assert_eq!(passed_count(&[], Offset(30), Offset(99)), 0);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   sealed segments | draining (sealed, not all in their file) | active
-//!   log_start ......................... stable_end ......... log_end
+//!   passed | log_start ................ stable_end ......... log_end
 //!                                       '-- pending: waits for the journal, its file, or both --'
 //! ```
 //!
@@ -28,7 +28,7 @@ use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::log::SegmentSummary;
-use crate::log::segment::GrowingSegment;
+use crate::log::segment::{GrowingSegment, passed_count};
 use crate::log::tail::{Mark, Parts, SegmentWritten, Tail, Taken};
 
 /// A segment whose bytes are not all in their file.
@@ -120,6 +120,10 @@ pub(crate) struct QueuedBatch {
 }
 
 impl QueuedBatch {
+    fn is_log_start(&self) -> bool {
+        self.entry.kind == EntryKind::LogStart
+    }
+
     fn has_gap(&self) -> bool {
         self.entry.base_offset != self.entry.previous_end_offset
     }
@@ -157,6 +161,8 @@ pub(crate) struct LogState {
     pub is_loaded: bool,
     pub is_loading: bool,
     pub sealed: Vec<SegmentSummary>,
+    /// Segments below the log's start, whose files are still to be removed.
+    pub passed: Vec<Offset>,
     /// Draining segments and, last, the active one.
     pub open: VecDeque<OpenSegment>,
     pub tail: Tail,
@@ -215,6 +221,7 @@ impl LogState {
             is_loaded: size.is_multiple_of(crate::disk::BLOCK),
             is_loading: false,
             sealed,
+            passed: Vec::new(),
             open: VecDeque::from([active]),
             tail: Tail::default(),
             log_start_offset: Offset(record.log_start_offset),
@@ -332,16 +339,59 @@ impl LogState {
     /// own. Gaps still go to the journal, as notes without bytes: a scan of the file could not tell them from
     /// lost batches.
     pub fn hand_over_to_writer(&mut self) {
+        let first = self.queued.iter().find(|queued| !queued.is_log_start()).map(|batch| batch.end_offset);
+        let Some(first) = first else { return };
         let queued = std::mem::take(&mut self.queued);
-        let Some(first) = queued.front().map(|batch| batch.end_offset) else { return };
         for pending in self.pending.iter_mut().filter(|pending| pending.end_offset >= first) {
             pending.waits_for_file = true;
             pending.waits_for_journal = pending.has_gap;
         }
-        self.queued = queued.into_iter().filter(QueuedBatch::has_gap).map(gap_note).collect();
+        let note = |queued: QueuedBatch| match queued.is_log_start() {
+            true => Some(queued),
+            false => queued.has_gap().then(|| gap_note(queued)),
+        };
+        self.queued = queued.into_iter().filter_map(note).collect();
         self.queued_bytes = 0;
         let active = self.active();
         self.writer.direct_until = Some((active.base_offset(), active.size()));
+    }
+
+    /// Puts the note that the log begins at `log_start_offset` on its way to the journal.
+    pub fn queue_log_start(&mut self, log_start_offset: Offset) {
+        let entry = CommitEntry {
+            partition: self.partition,
+            kind: EntryKind::LogStart,
+            base_offset: log_start_offset,
+            previous_end_offset: log_start_offset,
+            segment_base_offset: self.active().base_offset(),
+            durable_end_offset: self.stable_end_offset,
+            position: 0,
+            length: 0,
+        };
+        self.queued.push_back(QueuedBatch { entry, end_offset: self.log_end_offset, parts: Parts::new() });
+    }
+
+    /// The journal holds the note that the log begins here.
+    pub fn log_start_committed(&mut self, log_start_offset: Offset) {
+        if log_start_offset <= self.log_start_offset {
+            return;
+        }
+        assert!(
+            log_start_offset <= self.log_end_offset,
+            "a log begins at {log_start_offset} at most where it ends"
+        );
+        self.log_start_offset = log_start_offset;
+        self.epochs.truncate_from_start(log_start_offset);
+        self.epochs_changed = true;
+        self.pass_segments();
+    }
+
+    /// Leaves out sealed segments that lie below the log's start: in the same breath, so that no record of this log
+    /// names a start and segments below it.
+    pub fn pass_segments(&mut self) {
+        let next = self.open[0].base_offset();
+        let count = passed_count(&self.sealed, next, self.log_start_offset);
+        self.passed.extend(self.sealed.drain(..count).map(|segment| segment.base_offset));
     }
 
     /// The journal took everything queued up to `end_offset`.
@@ -416,7 +466,11 @@ impl LogState {
 
     /// Whether the log holds anything a checkpoint could not claim yet.
     pub fn is_dirty(&self) -> bool {
-        self.open.len() > 1 || self.checkpointed.end_offset != self.log_end_offset.0 || self.epochs_changed
+        self.open.len() > 1
+            || self.checkpointed.end_offset != self.log_end_offset.0
+            || self.checkpointed.log_start_offset != self.log_start_offset.0
+            || self.checkpointed.segment_base_offset != self.active().base_offset().0
+            || self.epochs_changed
     }
 
     /// What a checkpoint may claim once everything appended so far is stable.

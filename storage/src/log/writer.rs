@@ -24,7 +24,7 @@ use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::LogShared;
 use crate::log::state::{FlushTarget, LogState};
 use crate::log::tail::Parts;
-use crate::store::StoreShared;
+use crate::store::{StoreShared, passed_segments};
 
 /// The next operation for a log.
 enum Step {
@@ -86,6 +86,7 @@ async fn run<E: Environment>(store: Rc<StoreShared<E>>, log: Rc<LogShared>) {
             break;
         }
         store.progressed(&log);
+        passed_segments::remove_soon(&store, &log);
         store.evict_if_crowded();
     }
     log.state.borrow_mut().writer.is_running = false;
@@ -278,6 +279,7 @@ async fn execute<E: Environment>(
             let mut state = log.state.borrow_mut();
             let open = state.open.pop_front().expect("it was planned for the front");
             state.sealed.push(open.summary());
+            state.pass_segments();
         }
         Step::Flushed => {
             let mut state = log.state.borrow_mut();

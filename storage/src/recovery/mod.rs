@@ -17,14 +17,14 @@ mod journals;
 mod replay;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
 use crate::config::StoreConfig;
-use crate::disk::replace_file;
+use crate::disk::{remove_file_if_present, replace_file};
 use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::{CheckpointBody, PartitionRecord};
 use crate::format::names::{checkpoint_directory, journal_root, recovered_checkpoint};
@@ -48,13 +48,15 @@ pub(crate) struct RecoveredPartition {
     pub sealed: Vec<SegmentSummary>,
     pub damage: Option<Arc<Damage>>,
     pub repair: Option<Repair>,
+    /// Files below the log's start, to be removed.
+    leftovers: Vec<PathBuf>,
 }
 
 /// What recovery had to do to one log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Repair {
     /// The directory.
-    pub directory: std::path::PathBuf,
+    pub directory: PathBuf,
     /// Batches written again from the journal.
     pub batches_replayed: u64,
     /// Batches found in the segments above the checkpoint.
@@ -115,11 +117,16 @@ pub async fn recover<E: Environment>(
         partitions.insert(id, replay.finish().await?);
     }
     add_missing(data_dir, &lives, &found.deleted, &mut partitions);
+    let leftovers: Vec<PathBuf> =
+        partitions.values_mut().flat_map(|found| std::mem::take(&mut found.leftovers)).collect();
     let recovered = Recovered { start: lives.start + 1, is_clean: lives.is_clean(), partitions };
     write(env, data_dir, &recovered).await?;
     // From here on the old journals and checkpoints mean nothing.
     checkpoints::remove_obsolete(env, data_dir, env.shard_count()).await?;
     directories::remove_deleted(env, data_dir, &found.leftovers).await?;
+    for path in &leftovers {
+        remove_file_if_present(env, path).await?;
+    }
     report(&recovered);
     Ok(recovered)
 }
@@ -181,7 +188,13 @@ fn add_missing(
         let damage = Some(Arc::new(damage));
         partitions.insert(
             id,
-            RecoveredPartition { record: record.clone(), sealed: Vec::new(), damage, repair: None },
+            RecoveredPartition {
+                record: record.clone(),
+                sealed: Vec::new(),
+                damage,
+                repair: None,
+                leftovers: Vec::new(),
+            },
         );
     }
 }

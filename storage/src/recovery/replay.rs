@@ -37,10 +37,11 @@ use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::format::index::{IndexEntry, index_bytes};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
-use crate::log::segment::{GrowingIndex, GrowingSegment, epoch_goes_back};
+use crate::log::segment::{GrowingIndex, GrowingSegment, epoch_goes_back, passed_count};
 use crate::log::state::sealed_digest;
 use crate::log::{LogIdentity, SegmentSummary};
 use crate::store::directories::empty_record;
+use crate::store::passed_segments::SEGMENT_FILES;
 
 /// One read while scanning.
 const SCAN_BYTES: usize = 128 << 10;
@@ -62,6 +63,12 @@ pub(super) struct Replay<'a, E: Environment> {
     end_offset: Offset,
     epochs: LeaderEpochs,
     producers: ProducerStates,
+    /// Where the log begins.
+    log_start_offset: Offset,
+    /// Segments below the log's start that were left out already.
+    passed: Vec<Offset>,
+    /// Whether the segments before the active one are those the checkpoint names.
+    is_base_sound: bool,
     /// Nothing below may be missing.
     durable_end_offset: Offset,
     run: Run,
@@ -102,7 +109,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             base.durable_end_offset = first.0;
         }
         let active = Offset(base.segment_base_offset);
-        let sealed: Vec<SegmentSummary> = segments
+        let mut sealed: Vec<SegmentSummary> = segments
             .range(..active)
             .map(|(base_offset, length)| SegmentSummary {
                 base_offset: *base_offset,
@@ -110,10 +117,17 @@ impl<'a, E: Environment> Replay<'a, E> {
                 max_timestamp: None,
             })
             .collect();
+        // A start that was cut short, or the broker before it, had no time to remove them.
+        let log_start_offset = Offset(base.log_start_offset);
+        let passed = passed_count(&sealed, active, log_start_offset);
+        let passed = sealed.drain(..passed).map(|segment| segment.base_offset).collect();
         let mut replay = Replay {
             env,
             path,
             must_scan,
+            log_start_offset,
+            passed,
+            is_base_sound: true,
             segments,
             indexes,
             growing: GrowingSegment::of_record(&base),
@@ -147,6 +161,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         if is_known && sealed_digest(&self.sealed) != self.base.sealed_digest {
             let reason =
                 "a segment before the active one is missing, strange, or has another length".to_owned();
+            self.is_base_sound = false;
             let offsets = Some(self.base.log_start_offset..self.base.segment_base_offset);
             self.damage = Some(Damage { path: self.path.clone(), bytes: 0..0, offsets, reason });
         }
@@ -161,6 +176,10 @@ impl<'a, E: Environment> Replay<'a, E> {
     /// Takes one entry of a commit.
     pub async fn apply(&mut self, entry: &CommitEntry, payload: &[u8]) -> Result<(), DiskFailure> {
         self.durable_end_offset = self.durable_end_offset.max(entry.durable_end_offset);
+        if entry.kind == EntryKind::LogStart {
+            self.log_start_offset = self.log_start_offset.max(entry.base_offset);
+            return Ok(());
+        }
         // The checkpoint knows it, or this is a note and nothing more.
         if entry.kind == EntryKind::DurableEnd || entry.base_offset < self.end_offset {
             return Ok(());
@@ -426,11 +445,41 @@ impl<'a, E: Environment> Replay<'a, E> {
 
     /// Leaves a damaged log as it is, and remembers how far it must reach.
     fn refuse(self, damage: Damage) -> RecoveredPartition {
-        let record = PartitionRecord { durable_end_offset: self.durable_end_offset.0, ..self.base };
-        RecoveredPartition { record, sealed: self.sealed, damage: Some(Arc::new(damage)), repair: None }
+        let mut record =
+            PartitionRecord { durable_end_offset: self.durable_end_offset.0, ..self.base.clone() };
+        if self.is_base_sound {
+            // What was deleted stays deleted, also if the log is restored. Its files stay, as everything of it.
+            let active = Offset(self.base.segment_base_offset);
+            let base = self.sealed.partition_point(|segment| segment.base_offset < active);
+            let passed = passed_count(&self.sealed[..base], active, self.log_start_offset);
+            record.log_start_offset = self.log_start_offset.0;
+            record.sealed_digest = sealed_digest(&self.sealed[passed..base]);
+        }
+        RecoveredPartition {
+            record,
+            sealed: self.sealed,
+            damage: Some(Arc::new(damage)),
+            repair: None,
+            leftovers: Vec::new(),
+        }
+    }
+
+    /// Lets the log begin where it was told to, if it reaches so far: a relaxed log may have lost its end.
+    fn settle_log_start(&mut self) {
+        self.log_start_offset = self.log_start_offset.min(self.end_offset);
+        self.epochs.truncate_from_start(self.log_start_offset);
+        let passed = passed_count(&self.sealed, self.growing.base_offset, self.log_start_offset);
+        self.passed.extend(self.sealed.drain(..passed).map(|segment| segment.base_offset));
+    }
+
+    fn leftovers(&self) -> Vec<PathBuf> {
+        let files =
+            |base_offset: &Offset| SEGMENT_FILES.map(|kind| segment_path(&self.path, *base_offset, kind));
+        self.passed.iter().flat_map(files).collect()
     }
 
     async fn settle(mut self) -> Result<RecoveredPartition, DiskFailure> {
+        self.settle_log_start();
         let (active, size) = (self.growing.base_offset, self.growing.size);
         let length = self.segments.get(&active).copied();
         let beyond: Vec<Offset> = self
@@ -460,13 +509,14 @@ impl<'a, E: Environment> Replay<'a, E> {
                 bytes_cut,
             });
         }
-        Ok(RecoveredPartition { record: self.record(), sealed: self.sealed, damage: None, repair })
+        let (record, leftovers) = (self.record(), self.leftovers());
+        Ok(RecoveredPartition { record, sealed: self.sealed, damage: None, repair, leftovers })
     }
 
     /// Removes segments behind the end, the last one first: a crash in between leaves a row without a hole.
     async fn remove_segments(&mut self, beyond: &[Offset]) -> Result<(), DiskFailure> {
         for base_offset in beyond.iter().rev() {
-            for kind in [SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::Log] {
+            for kind in SEGMENT_FILES {
                 remove_file_if_present(self.env, &segment_path(&self.path, *base_offset, kind)).await?;
             }
             self.segments.remove(base_offset);
@@ -478,6 +528,7 @@ impl<'a, E: Environment> Replay<'a, E> {
 
     fn record(&self) -> PartitionRecord {
         let mut record = PartitionRecord {
+            log_start_offset: self.log_start_offset.0,
             end_offset: self.end_offset.0,
             durable_end_offset: self.end_offset.0,
             sealed_digest: sealed_digest(&self.sealed),

@@ -39,7 +39,7 @@ pub(crate) struct ClaimedDirectories {
 }
 
 /// The right to work on a directory; gone with its holder, finished or not.
-struct Claim<'c> {
+pub(super) struct Claim<'c> {
     claimed: &'c ClaimedDirectories,
     path: PathBuf,
 }
@@ -52,7 +52,7 @@ impl Drop for Claim<'_> {
 }
 
 /// Waits until no other task works on a directory.
-async fn claim<'c>(claimed: &'c ClaimedDirectories, directory: &Path) -> Claim<'c> {
+pub(super) async fn claim<'c>(claimed: &'c ClaimedDirectories, directory: &Path) -> Claim<'c> {
     claimed.changed.when(|| claimed.paths.borrow_mut().insert(directory.to_owned())).await;
     Claim { claimed, path: directory.to_owned() }
 }

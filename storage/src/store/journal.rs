@@ -29,7 +29,7 @@ use crate::format::commit::{
 use crate::format::names::{journal_directory, journal_file, parse_journal_file};
 use crate::log::LogShared;
 use crate::signal::Signal;
-use crate::store::StoreShared;
+use crate::store::{StoreShared, passed_segments};
 
 /// Notes of durable ends that ride along in one commit at most.
 const NOTES_MAX: usize = 32;
@@ -81,7 +81,16 @@ pub(crate) struct Journal<E: Environment> {
 struct PackedCommit {
     entries: Vec<CommitEntry>,
     payload: Vec<Slice>,
-    logs: Vec<(Rc<LogShared>, Offset)>,
+    logs: Vec<CommittedLog>,
+}
+
+/// What a commit holds of one log.
+struct CommittedLog {
+    log: Rc<LogShared>,
+    /// Every batch queued up to here.
+    end_offset: Offset,
+    /// Where the log begins, if that changed.
+    log_start_offset: Option<Offset>,
 }
 
 impl PackedCommit {
@@ -263,8 +272,12 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
                 store.fail(failure);
                 return;
             }
-            for (log, end_offset) in &commit.logs {
+            for CommittedLog { log, end_offset, log_start_offset } in &commit.logs {
                 log.state.borrow_mut().journal_committed(*end_offset);
+                if let Some(log_start_offset) = log_start_offset {
+                    log.state.borrow_mut().log_start_committed(*log_start_offset);
+                    passed_segments::remove_soon(&store, log);
+                }
                 store.progressed(log);
             }
             store.evict_if_crowded();
@@ -283,7 +296,7 @@ fn pack<E: Environment>(store: &Rc<StoreShared<E>>) -> PackedCommit {
         let Some(log) = store.journal.queue.borrow_mut().pop_front() else { break };
         store.hand_over_if_large(&log);
         let mut state = log.state.borrow_mut();
-        let mut end_offset = None;
+        let (mut end_offset, mut log_start_offset) = (None, None);
         let durable_end_offset = state.stable_end_offset;
         while let Some(batch) = state.queued.pop_front_if(|batch| {
             bytes + ENTRY_BYTES + batch.entry.length as usize <= store.config.commit_bytes_max
@@ -293,12 +306,15 @@ fn pack<E: Environment>(store: &Rc<StoreShared<E>>) -> PackedCommit {
             commit.entries.push(CommitEntry { durable_end_offset, ..batch.entry });
             commit.payload.extend(batch.parts);
             end_offset = Some(batch.end_offset);
+            if batch.entry.kind == EntryKind::LogStart {
+                log_start_offset = log_start_offset.max(Some(batch.entry.base_offset));
+            }
         }
         let is_full = !state.queued.is_empty();
         state.is_in_journal_queue = is_full;
         drop(state);
         if let Some(end_offset) = end_offset {
-            commit.logs.push((log.clone(), end_offset));
+            commit.logs.push(CommittedLog { log: log.clone(), end_offset, log_start_offset });
         }
         if is_full {
             store.journal.queue.borrow_mut().push_front(log);

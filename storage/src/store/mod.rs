@@ -7,8 +7,8 @@
 //!             └─ open files, loaded indexes, read-ahead: bounded, given up oldest first
 //! ```
 //!
-//! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs), `files`,
-//! `read_ahead`, `statistics`.
+//! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs),
+//! `passed_segments` (removing what lies below a log's start), `files`, `read_ahead`, `statistics`.
 //!
 //! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
 //! tried again; reading goes on. No borrow of a log's state lives across an await.
@@ -17,6 +17,7 @@ mod checkpoints;
 pub(crate) mod directories;
 mod files;
 mod journal;
+pub(crate) mod passed_segments;
 pub(crate) mod read_ahead;
 pub(crate) mod statistics;
 
@@ -29,7 +30,7 @@ use std::sync::Arc;
 use ringlog_core::ids::{Offset, TopicPartition};
 use ringlog_runtime::environment::{DiskFailure, Environment, TaskClass};
 
-use crate::config::StoreConfig;
+use crate::config::{Durability, StoreConfig};
 use crate::failure::StoreFailure;
 use crate::log::state::Appended;
 use crate::log::{LogShared, PartitionLog, writer};
@@ -347,6 +348,14 @@ impl<E: Environment> StoreShared<E> {
         if self.cache_bytes.get() > self.config.tail_cache_bytes_max {
             self.evict();
         }
+    }
+
+    /// A note is queued: put it on its way to the journal.
+    pub fn note_queued(&self, log: &Rc<LogShared>) {
+        if !std::mem::replace(&mut log.state.borrow_mut().is_in_journal_queue, true) {
+            self.journal.enqueue(log);
+        }
+        self.housekeeping.note_append(|| self.env.now(), Durability::Durable);
     }
 
     /// Sends a log to write its queued batches to its segment itself, if they are many.

@@ -18,7 +18,7 @@ use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::memory::{MemoryWorld, Random};
 use ringlog_storage::{
-    AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, Recovered, StoreConfig, recover,
+    AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, ReadError, Recovered, StoreConfig, recover,
 };
 
 pub mod planted;
@@ -43,6 +43,10 @@ pub struct ModelBatch {
 pub struct ModelLog {
     pub batches: Vec<ModelBatch>,
     pub promised: i64,
+    /// Where the log begins at least: what was told to be deleted.
+    pub start: i64,
+    /// Where it begins at most: what was asked to be deleted.
+    pub start_max: i64,
 }
 
 impl ModelLog {
@@ -77,6 +81,8 @@ pub struct Setup {
     pub bug: Bug,
     /// Whether some batches leave offsets out.
     pub leaves_gaps: bool,
+    /// Whether records are deleted from the front.
+    pub deletes_records: bool,
 }
 
 impl Setup {
@@ -91,6 +97,7 @@ impl Setup {
             model: Model::default(),
             bug: Bug::None,
             leaves_gaps: false,
+            deletes_records: false,
         }
     }
 
@@ -138,7 +145,7 @@ impl Setup {
     }
 
     async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<Env>) {
-        let end = log.log_end_offset().0;
+        let (start, end) = (log.log_start_offset().0, log.log_end_offset().0);
         let expected = {
             let mut model = self.model.borrow_mut();
             let model = model.entry(partition).or_default();
@@ -154,10 +161,17 @@ impl Setup {
                 "seed {seed}: partition {partition} ends within no batch of the model"
             );
             model.promised = end;
-            model.bytes_from(0)
+            assert!(
+                (model.start..=model.start_max).contains(&start),
+                "seed {seed}: partition {partition} begins at {start}, not in {}..={}",
+                model.start,
+                model.start_max
+            );
+            (model.start, model.start_max) = (start, start);
+            model.bytes_from(start)
         };
         assert_eq!(log.durable_end_offset().0, end);
-        let found = read_all(log, 0, end).await;
+        let found = read_all(log, start, end).await;
         assert!(found == expected, "seed {seed}: partition {partition} has other bytes than were appended");
         self.compare_folds(seed, partition, log);
     }
@@ -170,9 +184,18 @@ impl Setup {
             let header = BatchHeader::parse(&batch.bytes).expect("a batch of the model");
             producers.record(&header, header.max_timestamp());
             epochs.assign(header.leader_epoch(), header.base_offset());
-            let found = log.epoch_at(header.base_offset());
-            assert_eq!(found, header.leader_epoch(), "seed {seed}: partition {partition} at {}", batch.base);
+            let start = log.log_start_offset();
+            if header.next_offset() > start {
+                let found = log.epoch_at(header.base_offset().max(start));
+                assert_eq!(
+                    found,
+                    header.leader_epoch(),
+                    "seed {seed}: partition {partition} at {}",
+                    batch.base
+                );
+            }
         }
+        epochs.truncate_from_start(log.log_start_offset());
         let plain = |producers: &ProducerStates| -> Vec<_> {
             let known = |(id, state): (ProducerId, &ProducerState)| {
                 (id, state.epoch(), state.batches().to_vec(), state.open_transaction())
@@ -300,6 +323,7 @@ impl Setup {
                 1 => drop(session.stores[random.index(session.stores.len())].checkpoint().await),
                 2..=4 => self.read_somewhere(log, partition, random).await,
                 5 => self.wait_until_promised(session, partition).await,
+                8 if self.deletes_records => self.delete_somewhere(session, partition, random).await,
                 7 if self.leaves_gaps => {
                     let (gap, value_bytes) =
                         (random.between(1..=9) as i64, random.between(0..=6_000) as usize);
@@ -333,9 +357,29 @@ impl Setup {
         }
     }
 
+    /// Deletes below some offset that was promised; mostly there is a segment or two below it.
+    async fn delete_somewhere(&self, session: &Session, partition: i32, random: &mut Random) {
+        let log = &session.logs[&partition];
+        let (start, end) = (log.log_start_offset().0, log.durable_end_offset().0);
+        let to = start + random.below((end - start) as u64 + 1) as i64;
+        {
+            let mut model = self.model.borrow_mut();
+            let model = model.entry(partition).or_default();
+            model.start_max = model.start_max.max(to);
+        }
+        if log.advance_log_start(Offset(to)).await.is_ok() {
+            assert_eq!(log.log_start_offset(), Offset(to), "nobody else deletes");
+            self.model.borrow_mut().get_mut(&partition).expect("just there").start = to;
+            if to > 0 {
+                let below = log.plan_read(Offset(to - 1), Offset(end), 1, AtLeastOne::Batch);
+                assert!(matches!(below, Err(ReadError::OffsetOutOfRange { .. })), "deleted is not read");
+            }
+        }
+    }
+
     async fn read_somewhere(&self, log: &PartitionLog<Env>, partition: i32, random: &mut Random) {
-        let end = log.log_end_offset().0;
-        let from = random.below(end as u64 + 1) as i64;
+        let (start, end) = (log.log_start_offset().0, log.log_end_offset().0);
+        let from = start + random.below((end - start) as u64 + 1) as i64;
         let bytes_max = random.between(1..=30_000) as usize;
         let read = log.plan_read(Offset(from), Offset(end), bytes_max, AtLeastOne::Batch).expect("in range");
         let read = match read.execute().await {
