@@ -54,6 +54,8 @@ pub enum Call {
     FindOffsets(Vec<FindOffset>),
     /// Where leader epochs end.
     FindEpochEnds(Vec<FindEpochEnd>),
+    /// Delete records from the front of logs.
+    DeleteRecords(Vec<DeleteRecords>),
     /// Change the cluster's metadata: for the controller's shard.
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
@@ -86,6 +88,8 @@ pub enum Answer {
     Offsets(Vec<FoundOffset>),
     /// To [`Call::FindEpochEnds`].
     EpochEnds(Vec<FoundEpochEnd>),
+    /// To [`Call::DeleteRecords`].
+    RecordsDeleted(Vec<RecordsDeleted>),
     /// To [`Call::Command`].
     Commanded(CommandReply),
     /// To [`Call::Pulse`].
@@ -281,4 +285,23 @@ pub struct FoundEpochEnd {
     pub index: usize,
     /// The answer.
     pub result: Result<Option<(LeaderEpoch, Offset)>, Refusal>,
+}
+
+/// Delete what lies below an offset.
+#[derive(Clone, Copy, Debug)]
+pub struct DeleteRecords {
+    /// Its place in the client's request.
+    pub index: usize,
+    /// Which partition.
+    pub partition: TopicPartition,
+    /// The first offset to stay; -1 for the high watermark.
+    pub before_offset: Offset,
+}
+
+/// What became of one deletion.
+pub struct RecordsDeleted {
+    /// Its place in the client's request.
+    pub index: usize,
+    /// Where the log begins now.
+    pub result: Result<Offset, Refusal>,
 }

@@ -9,6 +9,7 @@
 //! - [`connections`], [`service`]: from a socket to a handler
 //! - [`partition`], [`produce`], [`produces`]: a batch's way into the log and its answer's way out
 //! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
+//! - [`delete_records`]: shortening a log from the front
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
 //! - [`metrics`]: what all of this tells of itself
@@ -18,6 +19,7 @@ pub mod calls;
 pub mod connections;
 pub mod controller;
 pub mod deadlines;
+pub mod delete_records;
 pub mod fetch;
 pub mod message;
 pub mod metrics;

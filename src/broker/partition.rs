@@ -207,6 +207,12 @@ impl<E: Environment> Partition<E> {
         *self.config.borrow_mut() = config;
     }
 
+    /// Whether records may only go by compaction.
+    pub fn is_only_compacted(&self) -> bool {
+        let policy = self.config.borrow().cleanup_policy;
+        policy.compact && !policy.delete
+    }
+
     fn appended(&self, base_offset: Offset, log_append_time: Timestamp) -> Appended {
         Appended { base_offset, log_append_time, log_start_offset: self.log.log_start_offset() }
     }

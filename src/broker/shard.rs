@@ -253,6 +253,9 @@ impl<E: Environment> Shard<E> {
                 self.env.spawn(TaskClass::Network, self.clone().find_offsets(finds, reply_to));
             }
             Call::FindEpochEnds(finds) => self.find_epoch_ends(finds, reply_to),
+            Call::DeleteRecords(deletions) => {
+                self.env.spawn(TaskClass::Network, self.clone().delete_records(deletions, reply_to));
+            }
             Call::Command(command) => self.commands.push(command, reply_to),
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));

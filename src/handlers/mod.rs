@@ -11,6 +11,7 @@ pub mod alter_configs;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -62,6 +63,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
+    served(ApiKey::DeleteRecords, 0, 2),
     served(ApiKey::InitProducerId, 0, 5),
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
@@ -182,6 +184,7 @@ pub fn start<E: Environment>(shard: &Rc<Shard<E>>, request: Request) -> Option<R
         ApiKey::ApiVersions => later(api_versions::handle(shard, request)),
         ApiKey::CreateTopics => later(create_topics::handle(shard, request)),
         ApiKey::DeleteTopics => later(delete_topics::handle(shard, request)),
+        ApiKey::DeleteRecords => later(delete_records::handle(shard, request)),
         ApiKey::InitProducerId => later(init_producer_id::handle(shard, request)),
         ApiKey::OffsetForLeaderEpoch => later(offset_for_leader_epoch::handle(shard, request)),
         ApiKey::DescribeConfigs => later(describe_configs::handle(shard, request)),
