@@ -5,6 +5,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::commands::cluster::ClusterArguments;
+use crate::commands::completions::CompletionsArguments;
+use crate::commands::topic::TopicArguments;
+
 /// A Kafka broker on io_uring: one thread per core, an acknowledged record is on disk.
 #[derive(Parser, Debug)]
 #[command(name = "ringlog", version, max_term_width = 100)]
@@ -19,6 +23,21 @@ pub struct CommandLine {
 pub enum Command {
     /// Start a broker.
     Start(StartArguments),
+    /// Everything else.
+    #[command(flatten)]
+    Tool(ToolCommand),
+}
+
+/// What the program can do besides being a broker.
+#[derive(Subcommand, Debug)]
+pub enum ToolCommand {
+    /// Make, list, describe, change and delete topics.
+    #[command(alias = "topics")]
+    Topic(TopicArguments),
+    /// Tell about a cluster: its brokers and what they serve.
+    Cluster(ClusterArguments),
+    /// Print what a shell needs to complete this command line.
+    Completions(CompletionsArguments),
 }
 
 /// How to start a broker. A flag wins over the configuration file.
@@ -150,7 +169,7 @@ mod tests {
         let line = ["ringlog", "start"].iter().chain(arguments);
         match CommandLine::try_parse_from(line).expect("the arguments are right").command {
             Some(Command::Start(start)) => start,
-            None => unreachable!("start was given"),
+            _ => unreachable!("start was given"),
         }
     }
 

@@ -1,0 +1,53 @@
+//! The commands besides `start`, one file each.
+//!
+//! ```text
+//!   arguments ──► kafka_spelling ──► clap ──► command ──► client or files ──► Report ──► table or JSON
+//! ```
+//!
+//! Reading order:
+//! - [`arguments`], [`kafka_spelling`]: what commands have in common, and Kafka's words for it
+//! - [`output`], [`table`], [`failure`]: what is printed, and how a command ends
+//! - [`topic`], [`cluster`]: one file per command
+//! - [`completions`]: for shells
+//!
+//! Always true: a command writes its result to standard output and nothing else; problems go to standard error; a
+//! reader that goes away (`| head`) ends the command quietly.
+
+pub mod arguments;
+pub mod cluster;
+pub mod completions;
+pub mod failure;
+pub mod kafka_spelling;
+pub mod output;
+pub mod table;
+pub mod time;
+pub mod topic;
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use crate::command_line::ToolCommand;
+use crate::commands::failure::CommandFailure;
+
+/// Runs a command to its end and says how it ended.
+pub fn run(command: ToolCommand) -> ExitCode {
+    let mut sink = BufWriter::new(io::stdout().lock());
+    let done = dispatch(command, &mut sink);
+    let done = done.and_then(|code| sink.flush().map(|()| code).map_err(CommandFailure::from));
+    done.unwrap_or_else(|failure| {
+        if !failure.is_closed_output() {
+            // Nobody may be left to read this either.
+            let _ = writeln!(io::stderr(), "ringlog: {failure}");
+        }
+        failure.exit_code()
+    })
+}
+
+fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, CommandFailure> {
+    match command {
+        ToolCommand::Topic(arguments) => topic::run(arguments, sink)?,
+        ToolCommand::Cluster(arguments) => cluster::run(arguments, sink)?,
+        ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

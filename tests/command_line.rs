@@ -1,0 +1,198 @@
+//! The commands of the real program against a real broker: what they print, for people and for programs, and how
+//! they end.
+
+mod support;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+use support::BrokerProcess;
+
+/// How a command ended and what it said.
+struct Said {
+    code: i32,
+    output: String,
+    problem: String,
+}
+
+impl Said {
+    /// The output of a command that succeeded without a word of complaint.
+    fn well(self) -> String {
+        assert_eq!((self.code, self.problem.as_str()), (0, ""), "it printed: {}", self.output);
+        self.output
+    }
+
+    /// The same as JSON.
+    fn json(self) -> Value {
+        let output = self.well();
+        serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}"))
+    }
+
+    /// The complaint of a command that ended with `code` and printed no result.
+    fn refused(self, code: i32) -> String {
+        assert_eq!((self.code, self.output.as_str()), (code, ""), "it complained: {}", self.problem);
+        self.problem
+    }
+}
+
+/// Runs `ringlog LINE`, the words of the line separated by blanks, with `input` on its standard input.
+fn ringlog_with(line: &str, input: &[u8]) -> Said {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(line.split(' '))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    let mut stdin = child.stdin.take().expect("it was piped");
+    // A command that does not read its input may have ended before all of it was written.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let done = child.wait_with_output().expect("it is our child");
+    Said {
+        code: done.status.code().expect("it ended by itself"),
+        output: String::from_utf8(done.stdout).expect("it prints text"),
+        problem: String::from_utf8(done.stderr).expect("it complains in text"),
+    }
+}
+
+/// A broker and the commands that know where it is.
+struct Session {
+    broker: BrokerProcess,
+}
+
+impl Session {
+    fn start() -> Session {
+        Session { broker: BrokerProcess::start(&["--cores", "1"]) }
+    }
+
+    fn run(&self, line: &str) -> Said {
+        self.run_with(line, b"")
+    }
+
+    fn run_with(&self, line: &str, input: &[u8]) -> Said {
+        ringlog_with(&format!("{line} --bootstrap-server {}", self.broker.bootstrap()), input)
+    }
+}
+
+#[test]
+fn topics_are_made_listed_described_and_deleted() {
+    let session = Session::start();
+    let created = session.run("topic create orders --partitions 3 --config retention.ms=60000").well();
+    assert_eq!(created, "created topic orders: 3 partitions, replication factor 1\n");
+
+    let listed = session.run("topic list --json").json();
+    assert_eq!(
+        (&listed["topics"][0]["name"], &listed["topics"][0]["partitions"]),
+        (&"orders".into(), &3.into())
+    );
+    assert_eq!(session.run("topic list --quiet").well(), "orders\n");
+    let table = session.run("topic list").well();
+    let words: Vec<&str> = table.lines().nth(1).expect("a row").split_whitespace().collect();
+    assert_eq!(words[..3], ["orders", "3", "1"]);
+
+    let described = session.run("topic describe orders --json").json();
+    let topic = &described["topics"][0];
+    assert_eq!(topic["configs"]["retention.ms"], "60000");
+    assert_eq!(topic["partitions"].as_array().expect("a list").len(), 3);
+    assert_eq!(topic["partitions"][2]["in_sync_replicas"], serde_json::json!([1]));
+    assert_eq!(topic["id"], listed["topics"][0]["id"]);
+    assert!(session.run("topic describe").well().contains("  retention.ms = 60000\n"));
+
+    let offsets = session.run("topic offsets orders --json").json();
+    assert_eq!(
+        (&offsets["partitions"][1]["start_offset"], &offsets["partitions"][1]["end_offset"]),
+        (&0.into(), &0.into())
+    );
+
+    assert_eq!(session.run("topic delete orders").well(), "deleted topic orders\n");
+    assert_eq!(session.run("topic list --json").json(), serde_json::json!({ "topics": [] }));
+}
+
+#[test]
+fn kafkas_own_spelling_of_the_topic_commands_is_understood() {
+    let session = Session::start();
+    session.run("topic --create --topic kafkas --partitions 2 --replication-factor 1").well();
+    assert_eq!(session.run("topics --list --quiet").well(), "kafkas\n");
+    assert!(session.run("topic --describe --topic kafkas").well().starts_with("topic kafkas, id "));
+    session.run("topic --delete --topic kafkas").well();
+}
+
+#[test]
+fn a_refusal_names_the_topic_and_what_to_do_next() {
+    let session = Session::start();
+    session.run("topic create twice").well();
+    let refusal = session.run("topic create twice").refused(1);
+    assert!(
+        refusal.starts_with("ringlog: topic twice: ") && refusal.contains("--if-not-exists"),
+        "{refusal}"
+    );
+    assert_eq!(session.run("topic create twice --if-not-exists").well(), "topic twice exists already\n");
+    for line in ["topic describe nowhere", "topic delete nowhere", "topic offsets nowhere"] {
+        let refusal = session.run(line).refused(1);
+        assert!(
+            refusal.contains("topic nowhere") && refusal.contains("ringlog topic list"),
+            "{line}: {refusal}"
+        );
+    }
+    assert_eq!(session.run("topic delete nowhere --if-exists").well(), "there is no topic nowhere\n");
+    let refusal = session.run("topic create bad/name").refused(1);
+    assert!(refusal.contains("INVALID_TOPIC_EXCEPTION"), "{refusal}");
+    let refusal = session.run("topic create many --replication-factor 3").refused(1);
+    assert!(refusal.contains("ringlog cluster describe"), "{refusal}");
+    let dry = session.run("topic create later --partitions 2 --dry-run").well();
+    assert!(dry.starts_with("topic later could be created"), "{dry}");
+    assert_eq!(session.run("topic list --quiet").well(), "twice\n");
+}
+
+#[test]
+fn a_cluster_tells_its_brokers_and_what_they_serve() {
+    let session = Session::start();
+    let cluster = session.run("cluster describe --json").json();
+    assert_eq!((&cluster["controller_id"], &cluster["brokers"][0]["id"]), (&1.into(), &1.into()));
+    let id = session.run("cluster id").well();
+    assert_eq!(Some(id.trim()), cluster["cluster_id"].as_str());
+    let served = session.run("cluster api-versions --json").json();
+    let apis = served["brokers"][0]["apis"].as_array().expect("a list").clone();
+    assert!(apis.iter().any(|api| api["name"] == "Fetch" && api["key"] == 1), "{apis:?}");
+    assert!(session.run("cluster describe").well().contains("controller"));
+}
+
+#[test]
+fn exit_codes_tell_a_wrong_line_from_a_missing_broker() {
+    for wrong in [
+        "topic",
+        "topic create",
+        "topic create x --partitions 0",
+        "topic list --bootstrap-server :1",
+        "nonsense",
+    ] {
+        let complaint = ringlog_with(wrong, b"").refused(2);
+        assert!(complaint.contains("--help") || complaint.contains("Usage"), "{wrong}: {complaint}");
+    }
+    // Port 1 of this host is nobody's.
+    let unreachable = ringlog_with("topic list --bootstrap-server 127.0.0.1:1,localhost:1", b"").refused(3);
+    assert!(unreachable.contains("127.0.0.1:1: ") && unreachable.contains("localhost:1: "), "{unreachable}");
+    assert!(unreachable.contains("ringlog start"), "{unreachable}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_a_command_quietly() {
+    let session = Session::start();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ringlog"))
+        .args(["cluster", "apis", "--bootstrap-server", &session.broker.bootstrap()])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary can be run");
+    drop(child.stdout.take());
+    let done = child.wait_with_output().expect("it is our child");
+    assert_eq!((done.status.code(), String::from_utf8_lossy(&done.stderr).as_ref()), (Some(0), ""));
+}
+
+#[test]
+fn shells_get_their_completions_without_a_broker() {
+    let script = ringlog_with("completions bash", b"").well();
+    assert!(script.contains("complete -F _ringlog"), "{}", &script[..200]);
+}
