@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::cluster::ClusterArguments;
 use crate::commands::completions::CompletionsArguments;
+use crate::commands::consume::ConsumeArguments;
+use crate::commands::produce::ProduceArguments;
 use crate::commands::topic::TopicArguments;
 
 /// A Kafka broker on io_uring: one thread per core, an acknowledged record is on disk.
@@ -36,6 +38,10 @@ pub enum ToolCommand {
     Topic(TopicArguments),
     /// Tell about a cluster: its brokers and what they serve.
     Cluster(ClusterArguments),
+    /// Make a record of each line of standard input.
+    Produce(ProduceArguments),
+    /// Print the records of a topic.
+    Consume(ConsumeArguments),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArguments),
 }

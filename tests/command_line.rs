@@ -159,6 +159,91 @@ fn a_cluster_tells_its_brokers_and_what_they_serve() {
     assert!(session.run("cluster describe").well().contains("controller"));
 }
 
+/// The JSON objects of an output, one a line.
+fn objects(output: &str) -> Vec<Value> {
+    output.lines().map(|line| serde_json::from_str(line).expect("each line is an object")).collect()
+}
+
+#[test]
+fn lines_become_records_and_come_back_as_lines() {
+    let session = Session::start();
+    let sent = session.run_with("produce greetings", b"hello\r\nworld").well();
+    assert_eq!(sent, "2 records to greetings: partition 0 offsets 0 to 1\n");
+    assert_eq!(session.run("consume greetings --from-beginning --exit").well(), "hello\nworld\n");
+    assert_eq!(session.run("consume --topic greetings --from-beginning --max-messages 1").well(), "hello\n");
+    assert_eq!(session.run("consume greetings --offset -1 -e").well(), "world\n");
+    assert_eq!(session.run("consume greetings --offset 1 -e").well(), "world\n");
+    assert_eq!(session.run("consume greetings -e").well(), "");
+    assert_eq!(session.run("consume greetings --timeout-ms 1").well(), "");
+    assert_eq!(session.run("consume greetings --from-time 2000-01-01 -e").well(), "hello\nworld\n");
+}
+
+#[test]
+fn keys_headers_and_nulls_come_back_in_every_codec() {
+    let session = Session::start();
+    session.run("topic create keyed --partitions 3").well();
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let line = format!(
+            "produce keyed -K : -Z NULL -H codec={codec} --parse-headers --compression {codec} --json"
+        );
+        let sent =
+            session.run_with(&line, b"n:1\tblue:sky\nNULL\tblue:NULL\nx:\xc3\xbc,y:\tNULL:grey\n").json();
+        assert_eq!((&sent["records"], &sent["topic"]), (&3.into(), &"keyed".into()));
+    }
+    let records = objects(&session.run("consume keyed --from-beginning -e --json").well());
+    assert_eq!(records.len(), 15);
+    for codec in ["none", "gzip", "snappy", "lz4", "zstd"] {
+        let header = serde_json::json!({ "name": "codec", "value": codec });
+        let of_codec: Vec<&Value> = records.iter().filter(|record| record["headers"][0] == header).collect();
+        let valued =
+            |value: Value| *of_codec.iter().find(|record| record["value"] == value).expect("it is there");
+        let (sky, none, grey) = (valued("sky".into()), valued(Value::Null), valued("grey".into()));
+        assert_eq!((&sky["key"], &none["key"], &grey["key"]), (&"blue".into(), &"blue".into(), &Value::Null));
+        assert_eq!(sky["partition"], none["partition"], "one key, one partition");
+        assert_eq!(sky["headers"][1], serde_json::json!({ "name": "n", "value": "1" }));
+        assert_eq!((&grey["headers"][1]["value"], &grey["headers"][2]["value"]), (&"ü".into(), &"".into()));
+    }
+    let lines =
+        session.run("consume keyed --from-beginning -e -k --print-headers --print-offset -K |").well();
+    assert!(lines.contains("Offset:0|codec:none,n:1|blue|sky\n"), "{lines}");
+    let kafkas = session.run("consume --topic keyed --from-beginning -e --property print.key=true").well();
+    assert!(kafkas.contains("null\tgrey\n") && kafkas.contains("blue\tnull\n"), "{kafkas}");
+}
+
+#[test]
+fn many_records_arrive_in_order_whatever_acknowledges_them() {
+    let session = Session::start();
+    session.run("topic create many").well();
+    let input: String = (0..30_000).map(|number| format!("line {number}\n")).collect();
+    for acks in ["0", "1", "all"] {
+        let line = format!("produce many --acks {acks} --batch-bytes 4096 --compression lz4");
+        let sent = session.run_with(&line, input.as_bytes()).well();
+        assert!(sent.starts_with("30000 records to many: partition 0 "), "{sent}");
+    }
+    assert_eq!(session.run("consume many --from-beginning -n 90000").well(), input.repeat(3));
+}
+
+#[test]
+fn what_cannot_be_produced_or_consumed_is_told_with_its_place() {
+    let session = Session::start();
+    session.run("topic create picky").well();
+    let refusal = session.run_with("produce picky -K :", b"a:1\nno key\n").refused(2);
+    assert!(refusal.contains("line 2: \":\", which ends a key, is not in it"), "{refusal}");
+    let refusal = session.run_with("produce picky --partition 4", b"x\n").refused(1);
+    assert!(refusal.contains("partition 4 of topic picky: the topic has 1 partitions"), "{refusal}");
+    let refusal = session.run("consume picky --offset 99").refused(1);
+    assert!(refusal.contains("at offset 99") && refusal.contains("ringlog topic offsets"), "{refusal}");
+    let refusal = session.run("consume missing").refused(1);
+    assert!(refusal.contains("topic missing") && refusal.contains("ringlog topic create"), "{refusal}");
+    let refusal = session.run("consume picky --property print.kye=true").refused(2);
+    assert!(refusal.contains("there is no property print.kye"), "{refusal}");
+    let refusal = session.run("consume picky --offset 1 --from-beginning").refused(2);
+    assert!(refusal.contains("cannot be used with"), "{refusal}");
+    session.run("topic create narrow --config max.message.bytes=1000").well();
+    let refusal = session.run_with("produce narrow", &[b'x'; 2000]).refused(1);
+    assert!(refusal.contains("MESSAGE_TOO_LARGE") && refusal.contains("--batch-bytes"), "{refusal}");
+}
+
 #[test]
 fn exit_codes_tell_a_wrong_line_from_a_missing_broker() {
     for wrong in [

@@ -183,11 +183,23 @@ impl Cluster {
     /// The last failure.
     pub fn patiently<T>(
         &mut self,
+        attempt: impl FnMut(&mut Cluster) -> Result<T, ClientFailure>,
+    ) -> Result<T, ClientFailure> {
+        self.patiently_while(ClientFailure::is_passing, attempt)
+    }
+
+    /// The same, where not every passing failure allows a second attempt.
+    ///
+    /// # Errors
+    /// The last failure.
+    pub fn patiently_while<T>(
+        &mut self,
+        may_be_tried_again: impl Fn(&ClientFailure) -> bool,
         mut attempt: impl FnMut(&mut Cluster) -> Result<T, ClientFailure>,
     ) -> Result<T, ClientFailure> {
         for _ in 1..ATTEMPTS_MAX {
             match attempt(self) {
-                Err(failure) if failure.is_passing() => pause(ATTEMPT_PAUSE),
+                Err(failure) if may_be_tried_again(&failure) => pause(ATTEMPT_PAUSE),
                 ended => return ended,
             }
         }

@@ -129,7 +129,7 @@ impl fmt::Display for ClientFailure {
             ClientFailure::Lost { address, api, error } => {
                 write!(formatter, "{address} gave no answer to {api:?}: {}", lost(error))?;
                 formatter.write_str(
-                    "\nLook at the broker's log, or wait longer with --timeout-ms. What was asked for may have been done.",
+                    "\nLook at the broker's log, or wait longer with --request-timeout-ms. What was asked for may have been done.",
                 )
             }
             ClientFailure::Garbled { address, api, reason } => {

@@ -14,10 +14,17 @@ pub const FETCH_BYTES: i32 = 8 << 20;
 /// What one fetch asks of one partition.
 pub const FETCH_PARTITION_BYTES: i32 = 1 << 20;
 
+/// The longest line that is taken for a record.
+pub const LINE_BYTES_MAX: usize = 32 << 20;
+
+/// What is collected, over all partitions, before it is sent.
+pub const UNSENT_BYTES_MAX: usize = 8 << 20;
+
 /// How often something that may pass by itself is asked again.
 pub const ATTEMPTS_MAX: usize = 20;
 
 /// What a broker's words of refusal are cut to.
 pub const WORDS_CHARACTERS_MAX: usize = 1000;
 
+const _: () = assert!(LINE_BYTES_MAX + UNSENT_BYTES_MAX < REQUEST_BYTES_MAX / 2);
 const _: () = assert!((FETCH_BYTES as usize) < ANSWER_BYTES_MAX && FETCH_PARTITION_BYTES <= FETCH_BYTES);

@@ -8,7 +8,9 @@
 //! - [`address`]: where brokers are reached
 //! - [`connection`]: one broker, in versions that both sides know
 //! - [`cluster`]: who leads what; [`metadata`]: what the cluster says of itself
+//! - [`coordinator`]: how far a group has read
 //! - [`offsets`]: where partitions begin and end
+//! - [`fetch`] and [`records`], [`produce`] and [`partitioner`]: records out and in
 //! - [`failure`]: everything that can go wrong, with what to do next
 //!
 //! Always true: no answer is larger than [`limits::ANSWER_BYTES_MAX`]; no wait lasts longer than the time limit given.
@@ -17,10 +19,15 @@
 pub mod address;
 pub mod cluster;
 pub mod connection;
+pub mod coordinator;
 pub mod failure;
+pub mod fetch;
 pub mod limits;
 pub mod metadata;
 pub mod offsets;
+pub mod partitioner;
+pub mod produce;
+pub mod records;
 
 pub use address::Address;
 pub use cluster::{Cluster, ClusterOptions};

@@ -31,7 +31,7 @@ pub struct BrokerArguments {
         value_parser = clap::value_parser!(u32).range(1..),
         global = true
     )]
-    pub timeout_ms: u32,
+    pub request_timeout_ms: u32,
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     pub json: bool,
@@ -43,7 +43,7 @@ impl BrokerArguments {
     /// # Errors
     /// [`ClientFailure`].
     pub fn connect(&self) -> Result<Cluster, ClientFailure> {
-        let timeout = Duration::from_millis(u64::from(self.timeout_ms));
+        let timeout = Duration::from_millis(u64::from(self.request_timeout_ms));
         Cluster::connect(ClusterOptions { bootstrap: self.bootstrap_server.clone(), timeout })
     }
 
@@ -73,6 +73,26 @@ impl std::str::FromStr for KeyValue {
             _ => Err(format!("{text:?}: write KEY=VALUE")),
         }
     }
+}
+
+/// A separator as typed, with `\t`, `\n`, `\0` and `\\` for what is hard to type.
+pub fn unescaped(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut symbols = text.chars();
+    while let Some(symbol) = symbols.next() {
+        let meant = match symbol {
+            '\\' => match symbols.next() {
+                Some('t') => '\t',
+                Some('n') => '\n',
+                Some('0') => '\0',
+                Some(other) => other,
+                None => '\\',
+            },
+            plain => plain,
+        };
+        bytes.extend_from_slice(meant.encode_utf8(&mut [0; 4]).as_bytes());
+    }
+    bytes
 }
 
 /// A topic, as an argument of its own or as Kafka's tools take it.
@@ -114,6 +134,13 @@ impl TopicsArgument {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_separator_may_be_written_with_a_backslash() {
+        assert_eq!(unescaped(r"\t"), b"\t");
+        assert_eq!(unescaped(r"ü\\\"), "ü\\\\".as_bytes());
+        assert_eq!(unescaped(": "), b": ");
+    }
 
     #[test]
     fn a_value_may_hold_an_equals_sign_and_a_key_may_not_be_missing() {

@@ -25,6 +25,8 @@ pub enum CommandFailure {
     Client(ClientFailure),
     /// Arguments that clap accepts and that are wrong together.
     Usage(String),
+    /// Something given to the command cannot be read.
+    Input(String),
     /// Some of several things failed; each was told already.
     Partly {
         /// How many failed.
@@ -53,9 +55,10 @@ impl CommandFailure {
                 | ClientFailure::Lost { .. }
                 | ClientFailure::Garbled { .. },
             ) => exit_codes::UNREACHABLE.into(),
-            CommandFailure::Client(_) | CommandFailure::Partly { .. } | CommandFailure::Output(_) => {
-                exit_codes::FAILED.into()
-            }
+            CommandFailure::Client(_)
+            | CommandFailure::Input(_)
+            | CommandFailure::Partly { .. }
+            | CommandFailure::Output(_) => exit_codes::FAILED.into(),
         }
     }
 }
@@ -64,7 +67,7 @@ impl fmt::Display for CommandFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             CommandFailure::Client(failure) => failure.fmt(formatter),
-            CommandFailure::Usage(words) => formatter.write_str(words),
+            CommandFailure::Usage(words) | CommandFailure::Input(words) => formatter.write_str(words),
             CommandFailure::Partly { failed, count } => write!(formatter, "{failed} of {count} failed"),
             CommandFailure::Output(error) => write!(formatter, "the result cannot be written: {error}"),
         }

@@ -7,7 +7,9 @@
 //! Reading order:
 //! - [`arguments`], [`kafka_spelling`]: what commands have in common, and Kafka's words for it
 //! - [`output`], [`table`], [`failure`]: what is printed, and how a command ends
-//! - [`topic`], [`cluster`]: one file per command
+//! - [`topic`], [`cluster`]: what a cluster holds
+//! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
+//! - [`time`]: moments as people write them
 //! - [`completions`]: for shells
 //!
 //! Always true: a command writes its result to standard output and nothing else; problems go to standard error; a
@@ -16,9 +18,13 @@
 pub mod arguments;
 pub mod cluster;
 pub mod completions;
+pub mod consume;
 pub mod failure;
 pub mod kafka_spelling;
+pub mod line_format;
 pub mod output;
+pub mod produce;
+pub mod record_format;
 pub mod table;
 pub mod time;
 pub mod topic;
@@ -47,6 +53,8 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
     match command {
         ToolCommand::Topic(arguments) => topic::run(arguments, sink)?,
         ToolCommand::Cluster(arguments) => cluster::run(arguments, sink)?,
+        ToolCommand::Produce(arguments) => produce::run(arguments, io::stdin().lock(), sink)?,
+        ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
         ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -28,6 +28,7 @@ mod socket;
 mod stop;
 mod timers;
 
+pub use clock::{now, wall_clock};
 pub use environment::UringEnvironment;
 pub use features::{Feature, UnknownFeature};
 pub use file::UringFile;
