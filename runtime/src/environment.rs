@@ -75,6 +75,8 @@ pub trait Environment: Clone + 'static {
     fn sync_directory(&self, path: &Path) -> impl Future<Output = Result<(), DiskFailure>>;
     /// Bytes free for this process on the file system holding `path`.
     fn free_bytes(&self, path: &Path) -> impl Future<Output = Result<u64, DiskFailure>>;
+    /// Bytes of the file system holding `path`, free or not.
+    fn total_bytes(&self, path: &Path) -> impl Future<Output = Result<u64, DiskFailure>>;
 
     /// Binds and listens.
     fn listen(&self, address: SocketAddr) -> impl Future<Output = Result<Self::Listener, ListenFailure>>;

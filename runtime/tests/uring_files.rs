@@ -136,6 +136,7 @@ fn names_are_listed_renamed_and_removed() {
             assert!(env.remove_file(&root.join("y")).await.unwrap_err().is_not_found());
             assert!(env.open(&root.join("y"), OpenMode::DirectRead).await.err().unwrap().is_not_found());
             assert!(env.free_bytes(&root).await.unwrap() > 0);
+            assert!(env.total_bytes(&root).await.unwrap() >= env.free_bytes(&root).await.unwrap());
         }
     });
 }

@@ -250,6 +250,10 @@ impl Environment for MemoryEnvironment {
         Ok(self.shard.world.disk.borrow().free_bytes())
     }
 
+    async fn total_bytes(&self, _path: &Path) -> Result<u64, DiskFailure> {
+        Ok(self.shard.world.disk.borrow().total_bytes())
+    }
+
     async fn listen(&self, address: SocketAddr) -> Result<MemoryListener, ListenFailure> {
         network::listen(&self.shard.world, address)
     }

@@ -207,6 +207,10 @@ impl Environment for UringEnvironment {
         self.on_path("stat file system of", path, free_bytes).await
     }
 
+    async fn total_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
+        self.on_path("stat file system of", path, total_bytes).await
+    }
+
     async fn listen(&self, address: SocketAddr) -> Result<UringListener, ListenFailure> {
         UringListener::bind(&self.shard.driver, address)
     }
@@ -251,6 +255,14 @@ fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {
 }
 
 fn free_bytes(path: &Path) -> io::Result<u64> {
+    file_system_of(path).map(|status| status.f_bavail * status.f_frsize)
+}
+
+fn total_bytes(path: &Path) -> io::Result<u64> {
+    file_system_of(path).map(|status| status.f_blocks * status.f_frsize)
+}
+
+fn file_system_of(path: &Path) -> io::Result<libc::statvfs> {
     let path = CString::new(path.as_os_str().as_bytes())?;
     // SAFETY: all-zero bytes are a valid `statvfs`.
     let mut status: libc::statvfs = unsafe { std::mem::zeroed() };
@@ -258,5 +270,5 @@ fn free_bytes(path: &Path) -> io::Result<u64> {
     if unsafe { libc::statvfs(path.as_ptr(), &mut status) } != 0 {
         return Err(io::Error::last_os_error());
     }
-    Ok(status.f_bavail * status.f_frsize)
+    Ok(status)
 }

@@ -133,6 +133,10 @@ impl Environment for Planted {
         self.sound.free_bytes(path).await
     }
 
+    async fn total_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
+        self.sound.total_bytes(path).await
+    }
+
     async fn listen(&self, address: SocketAddr) -> Result<MemoryListener, ListenFailure> {
         self.sound.listen(address).await
     }

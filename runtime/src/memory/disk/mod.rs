@@ -216,6 +216,10 @@ impl Disk {
         self.names.sync(sequence, path)
     }
 
+    pub fn total_bytes(&self) -> u64 {
+        self.bytes_max
+    }
+
     pub fn free_bytes(&self) -> u64 {
         self.bytes_max.saturating_sub(self.used_bytes())
     }
