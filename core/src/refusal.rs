@@ -69,6 +69,14 @@ pub enum Refusal {
         /// Which, and what would be right.
         reason: String,
     },
+    /// The leader is already the one that an election would choose (KIP-460).
+    ElectionNotNeeded,
+    /// The preferred leader cannot lead now (KIP-460).
+    PreferredLeaderNotAvailable,
+    /// No replica can lead now, not even one that may miss records (KIP-460).
+    EligibleLeadersNotAvailable,
+    /// There is no reassignment to cancel (KIP-455).
+    NoReassignmentInProgress,
     /// A bound of this broker (see [`limits`](crate::limits)) forbids it; the text names the bound.
     LimitReached {
         /// Which bound, and its value.
@@ -243,6 +251,10 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::LimitReached { .. } => ErrorCode::PolicyViolation,
         Refusal::TopicDeletionDisabled => ErrorCode::TopicDeletionDisabled,
         Refusal::RecordsOnlyCompacted => ErrorCode::PolicyViolation,
+        Refusal::ElectionNotNeeded => ErrorCode::ElectionNotNeeded,
+        Refusal::PreferredLeaderNotAvailable => ErrorCode::PreferredLeaderNotAvailable,
+        Refusal::EligibleLeadersNotAvailable => ErrorCode::EligibleLeadersNotAvailable,
+        Refusal::NoReassignmentInProgress => ErrorCode::NoReassignmentInProgress,
         Refusal::NotLeader { .. } => ErrorCode::NotLeaderOrFollower,
         Refusal::LeaderNotAvailable => ErrorCode::LeaderNotAvailable,
         Refusal::FencedLeaderEpoch { .. } => ErrorCode::FencedLeaderEpoch,
@@ -402,6 +414,10 @@ impl fmt::Display for Refusal {
             | Refusal::UnknownTopicId
             | Refusal::InconsistentTopicId
             | Refusal::TopicDeletionDisabled
+            | Refusal::ElectionNotNeeded
+            | Refusal::PreferredLeaderNotAvailable
+            | Refusal::EligibleLeadersNotAvailable
+            | Refusal::NoReassignmentInProgress
             | Refusal::NotLeader { leader: None, .. }
             | Refusal::LeaderNotAvailable
             | Refusal::OffsetNotAvailable

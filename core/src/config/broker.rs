@@ -46,6 +46,8 @@ pub struct BrokerConfig {
     pub auto_create_topics: bool,
     /// `delete.topic.enable`.
     pub delete_topics: bool,
+    /// `max.request.partition.size.limit`.
+    pub described_partitions_max: usize,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
     /// `producer.id.expiration.ms`.
@@ -231,6 +233,7 @@ impl BrokerConfig {
             default_replication_factor: values.replication_factor()?,
             auto_create_topics: values.boolean("auto.create.topics.enable"),
             delete_topics: values.boolean("delete.topic.enable"),
+            described_partitions_max: values.number("max.request.partition.size.limit"),
             retention_check_interval: values.milliseconds("log.retention.check.interval.ms"),
             producer_id_expiration: values.milliseconds("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: values

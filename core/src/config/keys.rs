@@ -641,7 +641,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Partitions one DescribeTopicPartitions answers.",
     },
     ConfigKey {
