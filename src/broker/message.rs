@@ -56,6 +56,8 @@ pub enum Call {
     FindEpochEnds(Vec<FindEpochEnd>),
     /// Delete records from the front of logs.
     DeleteRecords(Vec<DeleteRecords>),
+    /// How large logs are.
+    MeasureLogs(Vec<TopicPartition>),
     /// Change the cluster's metadata: for the controller's shard.
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
@@ -90,6 +92,13 @@ pub enum Answer {
     EpochEnds(Vec<FoundEpochEnd>),
     /// To [`Call::DeleteRecords`].
     RecordsDeleted(Vec<RecordsDeleted>),
+    /// To [`Call::MeasureLogs`].
+    LogsMeasured {
+        /// Bytes of each log that is open, in no order.
+        sizes: Vec<(TopicPartition, u64)>,
+        /// Whether the shard's partitions are offline.
+        disk_failed: bool,
+    },
     /// To [`Call::Command`].
     Commanded(CommandReply),
     /// To [`Call::Pulse`].

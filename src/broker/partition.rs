@@ -207,6 +207,11 @@ impl<E: Environment> Partition<E> {
         *self.config.borrow_mut() = config;
     }
 
+    /// Bytes of all its segments.
+    pub fn size_bytes(&self) -> u64 {
+        self.log.segments().iter().map(|segment| segment.size_bytes).sum()
+    }
+
     /// Whether records may only go by compaction.
     pub fn is_only_compacted(&self) -> bool {
         let policy = self.config.borrow().cleanup_policy;

@@ -256,6 +256,12 @@ impl<E: Environment> Shard<E> {
             Call::DeleteRecords(deletions) => {
                 self.env.spawn(TaskClass::Network, self.clone().delete_records(deletions, reply_to));
             }
+            Call::MeasureLogs(partitions) => {
+                let sizes =
+                    partitions.into_iter().filter_map(|id| Some((id, self.partition(&id)?.size_bytes())));
+                let (sizes, disk_failed) = (sizes.collect(), self.store.failure().is_some());
+                self.answer(reply_to, Answer::LogsMeasured { sizes, disk_failed });
+            }
             Call::Command(command) => self.commands.push(command, reply_to),
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));

@@ -8,6 +8,7 @@
 //! [`SERVED`] is what ApiVersions advertises and what is accepted: nothing else, and nothing unfinished.
 
 pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
@@ -15,10 +16,15 @@ pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_log_dirs;
+pub mod describe_topic_partitions;
+pub mod elect_leaders;
 pub mod fetch;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod list_config_resources;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod metadata;
 pub mod offset_for_leader_epoch;
 pub mod operations;
@@ -68,9 +74,15 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::OffsetForLeaderEpoch, 2, 4),
     served(ApiKey::DescribeConfigs, 1, 4),
     served(ApiKey::AlterConfigs, 0, 2),
+    served(ApiKey::DescribeLogDirs, 1, 5),
     served(ApiKey::CreatePartitions, 0, 3),
+    served(ApiKey::ElectLeaders, 0, 2),
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
+    served(ApiKey::AlterPartitionReassignments, 0, 1),
+    served(ApiKey::ListPartitionReassignments, 0, 0),
     served(ApiKey::DescribeCluster, 0, 2),
+    served(ApiKey::ListConfigResources, 0, 1),
+    served(ApiKey::DescribeTopicPartitions, 0, 0),
 ];
 
 /// The first Produce version whose record batches are accepted.
@@ -191,6 +203,12 @@ pub fn start<E: Environment>(shard: &Rc<Shard<E>>, request: Request) -> Option<R
         ApiKey::AlterConfigs => later(alter_configs::handle(shard, request)),
         ApiKey::CreatePartitions => later(create_partitions::handle(shard, request)),
         ApiKey::IncrementalAlterConfigs => later(incremental_alter_configs::handle(shard, request)),
+        ApiKey::DescribeLogDirs => later(describe_log_dirs::handle(shard, request)),
+        ApiKey::ElectLeaders => later(elect_leaders::handle(shard, request)),
+        ApiKey::AlterPartitionReassignments => later(alter_partition_reassignments::handle(shard, request)),
+        ApiKey::ListPartitionReassignments => later(list_partition_reassignments::handle(shard, request)),
+        ApiKey::ListConfigResources => later(list_config_resources::handle(shard, request)),
+        ApiKey::DescribeTopicPartitions => later(describe_topic_partitions::handle(shard, request)),
         ApiKey::DescribeCluster => later(describe_cluster::handle(shard, request)),
         _ => unreachable!("every API in SERVED has a handler"),
     }

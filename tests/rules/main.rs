@@ -1,10 +1,11 @@
 //! Kafka's rules, one test each, against the whole broker in memory: real bytes in, real bytes out.
 //!
-//! The letters are those of the rule list: W wire and connection, P produce, F fetch, L offsets, A administration, C cleaning; without
-//! a letter: what is this broker's own.
+//! The letters are those of the rule list: W wire and connection, P produce, F fetch, L offsets, A administration,
+//! C cleaning, R replicas; without a letter: what is this broker's own.
 
 mod harness;
 
+mod admin;
 mod configs;
 mod delete_records;
 mod fetch;
