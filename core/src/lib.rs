@@ -9,6 +9,7 @@
 //! - [`error_code`], [`refusal`]: why a client is told no, and with which code of Kafka's; [`limits`]: every bound
 //! - [`config`]: every key, what was given, what it means for broker and topics
 //! - [`metadata`]: topics, partitions and brokers, and the records that change them
+//! - [`group`]: consumer groups and the offsets they commit
 //! - [`fetch_session`]: incremental fetches (KIP-227)
 //! - [`latency`]: how long things took
 #![forbid(unsafe_code)]
@@ -18,6 +19,7 @@ pub mod compression;
 pub mod config;
 pub mod error_code;
 pub mod fetch_session;
+pub mod group;
 pub mod ids;
 pub mod latency;
 pub mod leader_epochs;

@@ -31,6 +31,8 @@ pub struct Limits {
     pub storage: StorageLimits,
     /// What the broker remembers on behalf of clients.
     pub state: StateLimits,
+    /// Groups of consumers.
+    pub groups: GroupLimits,
 }
 
 /// Bounds on connections and the bytes they carry.
@@ -120,6 +122,57 @@ pub struct StateLimits {
     pub config_value_bytes_max: usize,
 }
 
+/// Bounds on groups, each per partition of `__consumer_offsets` unless it says otherwise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct GroupLimits {
+    /// Groups.
+    pub groups_max: usize,
+    /// Members of one group, whatever `group.max.size` says.
+    pub members_per_group_max: usize,
+    /// Bytes a member may leave with its group for all its assignors together, and be assigned.
+    pub member_bytes_max: usize,
+    /// Assignors a member may name.
+    pub protocols_per_member_max: usize,
+    /// Bytes of a group's, member's or instance's name.
+    pub name_bytes_max: usize,
+    /// Bytes of one group's members together: what a record of its generation may have.
+    pub group_bytes_max: usize,
+    /// Offsets of all groups, about 150 bytes each.
+    pub offsets_max: usize,
+    /// Bytes of all groups together: names, subscriptions, assignments, texts with offsets.
+    pub bytes_max: usize,
+    /// Requests that wait to be decided or answered.
+    pub waiting_max: usize,
+}
+
+impl GroupLimits {
+    /// The bounds of a real broker.
+    pub const PRODUCTION: GroupLimits = GroupLimits {
+        groups_max: 20_000,
+        members_per_group_max: 10_000,
+        member_bytes_max: MIB,
+        protocols_per_member_max: 64,
+        name_bytes_max: 32_767,
+        group_bytes_max: 16 * MIB,
+        offsets_max: 2_000_000,
+        bytes_max: 256 * MIB,
+        waiting_max: 20_000,
+    };
+
+    /// Bounds so small that a short test meets all of them.
+    pub const TINY: GroupLimits = GroupLimits {
+        groups_max: 8,
+        members_per_group_max: 8,
+        member_bytes_max: 4 * KIB,
+        protocols_per_member_max: 4,
+        name_bytes_max: 255,
+        group_bytes_max: 16 * KIB,
+        offsets_max: 64,
+        bytes_max: 32 * KIB,
+        waiting_max: 32,
+    };
+}
+
 impl Limits {
     /// The bounds of a real broker.
     pub const fn production() -> Limits {
@@ -154,6 +207,7 @@ impl Limits {
                 configs_per_topic_max: 64,
                 config_value_bytes_max: 32 * KIB,
             },
+            groups: GroupLimits::PRODUCTION,
         }
     }
 
@@ -189,6 +243,7 @@ impl Limits {
                 configs_per_topic_max: 8,
                 config_value_bytes_max: KIB,
             },
+            groups: GroupLimits::TINY,
         }
     }
 
@@ -197,7 +252,7 @@ impl Limits {
     /// # Errors
     /// Names the two bounds that contradict each other.
     pub const fn check(&self) -> Result<(), &'static str> {
-        let Limits { network, request, memory, storage: _, state } = self;
+        let Limits { network, request, memory, storage: _, state, groups } = self;
         if network.connections_per_ip_max > network.connections_max {
             return Err("the connections of one address are more than all connections");
         }
@@ -217,6 +272,12 @@ impl Limits {
         }
         if state.fetch_session_partitions_max > state.fetch_session_partitions_total_max {
             return Err("one fetch session may have more partitions than all of them");
+        }
+        if groups.members_per_group_max > groups.waiting_max {
+            return Err("the members of one group cannot all wait for its next generation");
+        }
+        if groups.member_bytes_max > groups.group_bytes_max || groups.group_bytes_max > groups.bytes_max {
+            return Err("a member's bytes do not fit in its group's, or a group's in those of all");
         }
         Ok(())
     }

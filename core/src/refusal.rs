@@ -166,6 +166,41 @@ pub enum Refusal {
     },
     /// This broker does not run transactions.
     TransactionsUnavailable,
+    /// The partition that holds the group has no leader yet, or its coordinator cannot write.
+    CoordinatorNotAvailable,
+    /// The coordinator still reads the group's records.
+    CoordinatorLoading,
+    /// This broker does not coordinate the group.
+    NotCoordinator,
+    /// The group's name is empty or otherwise impossible.
+    InvalidGroupId,
+    /// No group of this name.
+    GroupIdNotFound,
+    /// No member of this id.
+    UnknownMember,
+    /// A first join: the answer has an id to join again with (KIP-394).
+    MemberIdRequired,
+    /// The member's generation is not the current one.
+    IllegalGeneration,
+    /// The group is between two generations; the member is to join again.
+    RebalanceInProgress,
+    /// The member and its group have no protocol type or assignor in common.
+    InconsistentGroupProtocol,
+    /// A session timeout outside what the operator allows.
+    InvalidSessionTimeout,
+    /// The group has as many members as it may (KIP-389).
+    GroupMaxSizeReached,
+    /// Another member took over this static member's name (KIP-345).
+    FencedInstanceId,
+    /// The group has members.
+    NonEmptyGroup,
+    /// A member of the group reads the topic (KIP-496).
+    GroupSubscribedToTopic,
+    /// The text with a committed offset is too long.
+    OffsetMetadataTooLarge {
+        /// Most bytes of it.
+        bytes_max: usize,
+    },
     /// No fetch session of this id: it was evicted, or never existed (KIP-227).
     FetchSessionIdNotFound,
     /// A fetch session's request is out of turn (KIP-227).
@@ -273,6 +308,22 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidTransactionState { .. } => ErrorCode::InvalidTxnState,
         // Final in every client: one that is told "try later" would do so for ever.
         Refusal::TransactionsUnavailable => ErrorCode::UnsupportedVersion,
+        Refusal::CoordinatorNotAvailable => ErrorCode::CoordinatorNotAvailable,
+        Refusal::CoordinatorLoading => ErrorCode::CoordinatorLoadInProgress,
+        Refusal::NotCoordinator => ErrorCode::NotCoordinator,
+        Refusal::InvalidGroupId => ErrorCode::InvalidGroupId,
+        Refusal::GroupIdNotFound => ErrorCode::GroupIdNotFound,
+        Refusal::UnknownMember => ErrorCode::UnknownMemberId,
+        Refusal::MemberIdRequired => ErrorCode::MemberIdRequired,
+        Refusal::IllegalGeneration => ErrorCode::IllegalGeneration,
+        Refusal::RebalanceInProgress => ErrorCode::RebalanceInProgress,
+        Refusal::InconsistentGroupProtocol => ErrorCode::InconsistentGroupProtocol,
+        Refusal::InvalidSessionTimeout => ErrorCode::InvalidSessionTimeout,
+        Refusal::GroupMaxSizeReached => ErrorCode::GroupMaxSizeReached,
+        Refusal::FencedInstanceId => ErrorCode::FencedInstanceId,
+        Refusal::NonEmptyGroup => ErrorCode::NonEmptyGroup,
+        Refusal::GroupSubscribedToTopic => ErrorCode::GroupSubscribedToTopic,
+        Refusal::OffsetMetadataTooLarge { .. } => ErrorCode::OffsetMetadataTooLarge,
         Refusal::FetchSessionIdNotFound => ErrorCode::FetchSessionIdNotFound,
         Refusal::InvalidFetchSessionEpoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
         Refusal::FetchSessionTopicIdMixed => ErrorCode::FetchSessionTopicIdError,
@@ -397,6 +448,9 @@ impl fmt::Display for Refusal {
             }
             Refusal::TransactionsUnavailable => formatter
                 .write_str("this broker does not run transactions; use a producer without transactional.id"),
+            Refusal::OffsetMetadataTooLarge { bytes_max } => {
+                write!(formatter, "the text with a committed offset may have {bytes_max} bytes")
+            }
             Refusal::InvalidFetchSessionEpoch { expected, found } => {
                 write!(formatter, "the fetch session is at epoch {expected}, not {found}")
             }
@@ -424,6 +478,21 @@ impl fmt::Display for Refusal {
             | Refusal::NotEnoughReplicasAfterAppend
             | Refusal::RequestTimedOut
             | Refusal::ProducerFenced
+            | Refusal::CoordinatorNotAvailable
+            | Refusal::CoordinatorLoading
+            | Refusal::NotCoordinator
+            | Refusal::InvalidGroupId
+            | Refusal::GroupIdNotFound
+            | Refusal::UnknownMember
+            | Refusal::MemberIdRequired
+            | Refusal::IllegalGeneration
+            | Refusal::RebalanceInProgress
+            | Refusal::InconsistentGroupProtocol
+            | Refusal::InvalidSessionTimeout
+            | Refusal::GroupMaxSizeReached
+            | Refusal::FencedInstanceId
+            | Refusal::NonEmptyGroup
+            | Refusal::GroupSubscribedToTopic
             | Refusal::FetchSessionIdNotFound
             | Refusal::FetchSessionTopicIdMixed
             | Refusal::Storage

@@ -8,6 +8,8 @@ import org.apache.kafka.common.protocol.ApiKeys;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
 import org.apache.kafka.common.requests.AbstractRequest;
 import org.apache.kafka.common.requests.RequestHeader;
+import org.apache.kafka.coordinator.common.runtime.Deserializer;
+import org.apache.kafka.coordinator.group.GroupCoordinatorRecordSerde;
 
 /** Asks Kafka's classes how they treat odd bytes; ../README.md lists what they answer. */
 final class Facts {
@@ -33,6 +35,20 @@ final class Facts {
         fact("a known tag shorter than its size is accepted", true, () -> fetch(1, 0, 3, 2, 'a', 5));
         fact("a client id that is not there is null", true, () -> RequestHeader.parse(
             ByteBuffer.wrap(new byte[] {0, 18, 0, 0, 0, 0, 0, 1, -1, -1})));
+        fact("bytes behind a group's record are ignored", true, () -> groupRecord(2, 3, 0, 0, 0, 0, 0, 1, -1, -1, -1, -1,
+            0, 0, 0, 0, 0, 0, 0, 9, 0, 0, 0, 0, 7, 7));
+        fact("a version of a group's record nobody knows is refused", false, () -> groupRecord(1, 5, new int[40]));
+        fact("a type of a group's record nobody knows is told apart", true, () -> {
+            try {
+                groupRecord(99, 0);
+                throw new IllegalStateException("read");
+            } catch (Deserializer.UnknownRecordTypeException known) {
+                return;
+            }
+        });
+        int[] longText = new int[32_800];
+        System.arraycopy(new int[] {0x81, 0x80, 2}, 0, longText, 0, 3);
+        fact("a text of a group's record beyond 32767 bytes is refused", false, () -> groupRecord(2, 4, longText));
     }
 
     private static MetadataRequestData metadata(int version, int... bytes) {
@@ -47,6 +63,16 @@ final class Facts {
         bytes[27] = 1;
         System.arraycopy(tags, 0, bytes, 28, tags.length);
         return new FetchRequestData(accessor(bytes), (short) 12);
+    }
+
+    /** A record of the group "g", or an offset of its topic "" and partition 0. */
+    private static void groupRecord(int type, int version, int... value) {
+        ByteBuffer key = ByteBuffer.allocate(11).putShort((short) type).putShort((short) 1).put((byte) 'g').rewind();
+        ByteBuffer bytes = ByteBuffer.allocate(2 + value.length).putShort((short) version);
+        for (int one : value) {
+            bytes.put((byte) one);
+        }
+        new GroupCoordinatorRecordSerde().deserialize(key, bytes.flip());
     }
 
     private static ByteBufferAccessor accessor(int... bytes) {

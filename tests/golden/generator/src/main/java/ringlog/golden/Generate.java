@@ -52,6 +52,11 @@ public final class Generate {
         try (DataOutputStream out = file(data, "batches.bin")) {
             Batches.write(out, new Random(SEED));
         }
+        Path core = Path.of(arguments[1]);
+        Files.createDirectories(core);
+        try (DataOutputStream out = file(core, "group_records.bin")) {
+            new GroupRecords(out, new Random(SEED)).write();
+        }
         Facts.check();
     }
 

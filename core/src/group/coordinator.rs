@@ -1,0 +1,406 @@
+//! The coordinator of the groups whose records one partition of `__consumer_offsets` holds.
+//!
+//! ```text
+//!   loading ── replay, replay, ... ──► become_active ──► handle, tick ──► lose
+//!                                                        │ each: a Decision
+//!                                                        ▼ its records are replayed already
+//! ```
+//!
+//! Always true: each request gets exactly one answer, at once, later, or from [`GroupCoordinator::lose`]; a deadline is set
+//! whenever a request waits; nothing grows beyond [`GroupLimits`](crate::limits::GroupLimits).
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use crate::group::classic_group::Group;
+use crate::group::commit::fetched;
+use crate::group::deadlines::{Alarm, Deadlines};
+use crate::group::decision::{Decision, GroupTicket, Moment, Reply, When};
+use crate::group::join::{check_join, limit, no_bytes_left};
+use crate::group::message::{
+    Answer, Commit, DeleteOffsets, FetchOffsets, GroupId, Join, JoinAnswer, Leave, ListFilter, Request,
+};
+use crate::group::record::GroupRecord;
+use crate::group::session::left_nothing;
+use crate::group::settings::GroupSettings;
+use crate::group::turn::Turn;
+use crate::group::weight::Weight;
+use crate::ids::{Offset, PartitionIndex, TopicName};
+use crate::refusal::Refusal;
+use crate::time::Instant;
+
+/// Alarms of one tick; what is due beyond these is due at once again. A shard has other things to do as well.
+const ALARMS_PER_TICK: usize = 1_000;
+
+/// Groups and offsets one tick looks at, or takes away, for having expired.
+const EXPIRED_PER_TICK: usize = 1_000;
+
+/// The groups of one partition of `__consumer_offsets`.
+#[derive(Clone, Debug)]
+pub struct GroupCoordinator {
+    settings: GroupSettings,
+    // Ordered, because clients choose the names.
+    groups: BTreeMap<GroupId, Group>,
+    held: Weight,
+    deadlines: Deadlines,
+    expiry: Option<ExpiryRound>,
+}
+
+/// Where the search for expired offsets stands. There is one once the coordinator is active.
+#[derive(Clone, Debug)]
+struct ExpiryRound {
+    next_at: Instant,
+    done_up_to: Option<GroupId>,
+}
+
+impl GroupCoordinator {
+    /// One that has read nothing yet, and says so to whoever asks.
+    pub fn loading(settings: GroupSettings) -> GroupCoordinator {
+        GroupCoordinator {
+            settings,
+            groups: BTreeMap::new(),
+            held: Weight::default(),
+            deadlines: Deadlines::default(),
+            expiry: None,
+        }
+    }
+
+    /// Takes over what a record of the partition says.
+    pub fn replay(&mut self, record: &GroupRecord) {
+        let (GroupRecord::Offset { group: id, .. } | GroupRecord::Group { group: id, .. }) = record;
+        let is_new = !self.groups.contains_key(id);
+        let group = self.groups.entry(id.clone()).or_insert_with(|| Group::new(id.clone()));
+        let before = if is_new { Weight::default() } else { group.weight() };
+        group.replay(record);
+        self.held = self.held + group.weight() - before;
+        self.forget_if_vacant(id);
+    }
+
+    /// All records are replayed: begins to answer. Sessions start now, whenever the last heartbeat was (G16).
+    /// Changes nothing where that has happened.
+    pub fn become_active(&mut self, moment: Moment) -> Decision {
+        if self.is_active() {
+            return Decision::default();
+        }
+        let next_at = moment.now + self.settings.offsets_retention_check_interval;
+        self.expiry = Some(ExpiryRound { next_at, done_up_to: None });
+        let mut decision = Decision::default();
+        let ids: Vec<GroupId> = self.groups.keys().cloned().collect();
+        for id in ids {
+            self.with_group(&id, moment, &mut decision, |group, turn| group.resume(turn));
+        }
+        decision
+    }
+
+    /// Whether it answers.
+    pub fn is_active(&self) -> bool {
+        self.expiry.is_some()
+    }
+
+    /// Decides on a request. The records are replayed already.
+    pub fn handle(&mut self, request: Request, ticket: GroupTicket, moment: Moment) -> Decision {
+        let mut decision = Decision::default();
+        if let Err(refusal) = self.admit(&request) {
+            if !matches!(request, Request::TopicDeleted(_)) {
+                let answer = request.refused(&refusal);
+                decision.replies.push(Reply { ticket, answer, when: When::Now });
+            }
+            return decision;
+        }
+        let answer = self.decide(request, ticket, moment, &mut decision);
+        decision.replies.extend(answer.map(|(answer, when)| Reply { ticket, answer, when }));
+        decision
+    }
+
+    /// Whether a request can be looked at: somebody is here to do so, and names are names.
+    fn admit(&self, request: &Request) -> Result<(), Refusal> {
+        if !self.is_active() {
+            return Err(Refusal::CoordinatorLoading);
+        }
+        let (group, may_be_empty) = match request {
+            Request::Join(Join { group, .. }) | Request::Leave(Leave { group, .. }) => (group, false),
+            Request::Sync(sync) => (&sync.group, false),
+            Request::Heartbeat(heartbeat) => (&heartbeat.group, false),
+            Request::DeleteOffsets(DeleteOffsets { group, .. }) => (group, false),
+            // Consumers from before groups keep their offsets under the empty name.
+            Request::Commit(Commit { group, .. }) | Request::FetchOffsets(FetchOffsets { group, .. }) => {
+                (group, true)
+            }
+            Request::Describe(group) | Request::DeleteGroup(group) => (group, true),
+            Request::List(_) | Request::TopicDeleted(_) => return Ok(()),
+        };
+        let is_name =
+            group.len() <= self.settings.limits.name_bytes_max && (may_be_empty || !group.is_empty());
+        if is_name { Ok(()) } else { Err(Refusal::InvalidGroupId) }
+    }
+
+    /// Hands a request to its group. What the group does not answer itself is returned.
+    fn decide(
+        &mut self,
+        request: Request,
+        ticket: GroupTicket,
+        moment: Moment,
+        decision: &mut Decision,
+    ) -> Option<(Answer, When)> {
+        match request {
+            Request::Join(join) => self.join(&join, ticket, moment, decision),
+            Request::Commit(commit) => self.commit(&commit, ticket, moment, decision),
+            Request::Sync(sync) => {
+                let id = sync.group.clone();
+                let found =
+                    self.with_group(&id, moment, decision, |group, turn| group.sync(sync, ticket, turn));
+                found.is_none().then_some((Answer::Sync(Err(Refusal::UnknownMember)), When::Now))
+            }
+            Request::Heartbeat(heartbeat) => {
+                let beat = |group: &mut Group, turn: &mut Turn| group.heartbeat(&heartbeat, turn);
+                let found = self.with_group(&heartbeat.group, moment, decision, beat);
+                Some((Answer::Heartbeat(found.unwrap_or(Err(Refusal::UnknownMember))), When::Now))
+            }
+            Request::Leave(leave) => {
+                let go = |group: &mut Group, turn: &mut Turn| group.leave(&leave, ticket, turn);
+                let found = self.with_group(&leave.group, moment, decision, go);
+                found.is_none().then(|| (Answer::Leave(Ok(left_nothing(&leave))), When::Now))
+            }
+            Request::DeleteOffsets(delete) => {
+                let remove = |group: &mut Group, turn: &mut Turn| group.delete_offsets(&delete, turn);
+                let found = self.with_group(&delete.group, moment, decision, remove);
+                let answer = found.unwrap_or(Err(Refusal::GroupIdNotFound));
+                Some((Answer::DeleteOffsets(answer), When::Committed))
+            }
+            Request::DeleteGroup(id) => {
+                let found = self.with_group(&id, moment, decision, |group, turn| group.delete(turn));
+                let answer = found.unwrap_or(Err(Refusal::GroupIdNotFound));
+                Some((Answer::DeleteGroup(answer), When::Committed))
+            }
+            Request::TopicDeleted(topic) => {
+                self.topic_deleted(&topic, moment, decision);
+                None
+            }
+            Request::FetchOffsets(fetch) => {
+                Some((Answer::FetchOffsets(self.fetch_offsets(&fetch)), When::Committed))
+            }
+            Request::Describe(id) => {
+                let description = self.groups.get(&id).map(Group::describe);
+                Some((Answer::Describe(description.ok_or(Refusal::GroupIdNotFound)), When::Committed))
+            }
+            Request::List(filter) => Some((Answer::List(Ok(self.list(&filter))), When::Committed)),
+        }
+    }
+
+    fn join(
+        &mut self,
+        join: &Join,
+        ticket: GroupTicket,
+        moment: Moment,
+        decision: &mut Decision,
+    ) -> Option<(Answer, When)> {
+        // Only who has no id yet founds a group.
+        let is_there = if join.member.is_empty() {
+            check_join(join, &self.settings).and_then(|()| self.found(&join.group))
+        } else {
+            check_join(join, &self.settings)
+        };
+        let joined = is_there.and_then(|()| {
+            let found =
+                self.with_group(&join.group, moment, decision, |group, turn| group.join(join, ticket, turn));
+            found.ok_or(Refusal::UnknownMember)
+        });
+        let refusal = joined.err()?;
+        let answer = JoinAnswer { member: join.member.clone(), outcome: Err(refusal) };
+        Some((Answer::Join(answer), When::Now))
+    }
+
+    fn commit(
+        &mut self,
+        commit: &Commit,
+        ticket: GroupTicket,
+        moment: Moment,
+        decision: &mut Decision,
+    ) -> Option<(Answer, When)> {
+        // Nobody's member may commit to a group that is not there yet.
+        let is_there = match commit.generation.0 {
+            ..0 => self.found(&commit.group),
+            _ if self.groups.contains_key(&commit.group) => Ok(()),
+            _ => Err(Refusal::IllegalGeneration),
+        };
+        let refusal = match is_there {
+            Ok(()) => {
+                let act = |group: &mut Group, turn: &mut Turn| group.commit(commit, ticket, turn);
+                self.with_group(&commit.group, moment, decision, act);
+                return None;
+            }
+            Err(refusal) => refusal,
+        };
+        Some((Answer::Commit(vec![Err(refusal); commit.offsets.len()]), When::Now))
+    }
+
+    /// Makes sure that there is such a group, for now: it goes again if nothing comes of it.
+    fn found(&mut self, id: &GroupId) -> Result<(), Refusal> {
+        if self.groups.contains_key(id) {
+            return Ok(());
+        }
+        let count_max = self.settings.limits.groups_max;
+        if self.groups.len() >= count_max {
+            return Err(limit(format!("the coordinator of this group has {count_max} groups")));
+        }
+        let group = Group::new(id.clone());
+        let held = self.held + group.weight();
+        if held.bytes > self.settings.limits.bytes_max {
+            return Err(no_bytes_left(&self.settings));
+        }
+        self.held = held;
+        self.groups.insert(id.clone(), group);
+        Ok(())
+    }
+
+    fn fetch_offsets(
+        &self,
+        fetch: &FetchOffsets,
+    ) -> Result<Vec<crate::group::message::FetchedOffset>, Refusal> {
+        match self.groups.get(&fetch.group) {
+            Some(group) => group.fetch_offsets(fetch),
+            None if fetch.member.as_ref().is_some_and(|member| !member.is_empty()) => {
+                Err(Refusal::UnknownMember)
+            }
+            None if fetch.member_epoch >= 0 => Err(Refusal::IllegalGeneration),
+            None => {
+                let wanted = fetch.partitions.iter().flatten();
+                Ok(wanted.map(|(topic, partition)| fetched(topic, *partition, None)).collect())
+            }
+        }
+    }
+
+    fn list(&self, filter: &ListFilter) -> Vec<crate::group::message::GroupListing> {
+        self.groups.values().filter_map(|group| group.list(filter)).collect()
+    }
+
+    fn topic_deleted(&mut self, topic: &TopicName, moment: Moment, decision: &mut Decision) {
+        let has_offsets = |group: &&Group| !group.offsets.partitions_of(topic).is_empty();
+        let ids: Vec<GroupId> =
+            self.groups.values().filter(has_offsets).map(|group| group.id.clone()).collect();
+        for id in ids {
+            self.with_group(&id, moment, decision, |group, turn| group.topic_deleted(topic, turn));
+        }
+    }
+
+    /// Does what is due. What does not fit into one tick is due at once again.
+    pub fn tick(&mut self, moment: Moment) -> Decision {
+        let mut decision = Decision::default();
+        for _ in 0..ALARMS_PER_TICK {
+            let Some((id, alarm)) = self.deadlines.pop_due(moment.now) else { break };
+            self.with_group(&id, moment, &mut decision, |group, turn| match &alarm {
+                Alarm::JoinPhase => group.join_phase_timed_out(turn),
+                Alarm::SyncPhase => group.sync_phase_timed_out(turn),
+                Alarm::Session(member) => group.session_timed_out(member, turn),
+                Alarm::PendingMember(member) => group.pending_member_timed_out(member, turn),
+            });
+        }
+        self.expire(moment, &mut decision);
+        decision
+    }
+
+    /// Looks for expired offsets, some groups at a time.
+    fn expire(&mut self, moment: Moment, decision: &mut Decision) {
+        let Some(round) = self.expiry.clone().filter(|round| round.next_at <= moment.now) else { return };
+        let from = round.done_up_to.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let ids: Vec<GroupId> = self
+            .groups
+            .range::<GroupId, _>((from, Bound::Unbounded))
+            .map(|(id, _)| id.clone())
+            .take(EXPIRED_PER_TICK)
+            .collect();
+        let mut done_up_to = round.done_up_to;
+        for id in &ids {
+            let room = EXPIRED_PER_TICK.saturating_sub(decision.records.len());
+            let is_done = room > 0
+                && self.with_group(id, moment, decision, |group, turn| group.expire(room, turn))
+                    == Some(true);
+            if !is_done {
+                self.expiry = Some(ExpiryRound { next_at: round.next_at, done_up_to });
+                return;
+            }
+            done_up_to = Some(id.clone());
+        }
+        let is_round_over = ids.len() < EXPIRED_PER_TICK;
+        self.expiry = Some(match is_round_over {
+            true => ExpiryRound {
+                next_at: moment.now + self.settings.offsets_retention_check_interval,
+                done_up_to: None,
+            },
+            false => ExpiryRound { next_at: round.next_at, done_up_to },
+        });
+    }
+
+    /// When to tick next.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let expiry = self.expiry.as_ref()?.next_at;
+        Some(self.deadlines.next().map_or(expiry, |alarm| alarm.min(expiry)))
+    }
+
+    /// Another broker coordinates now, or the log is lost: tells whoever waits.
+    pub fn lose(self) -> Vec<Reply> {
+        let mut replies = Vec::new();
+        for member in self.groups.values().flat_map(|group| group.roster.members()) {
+            if let Some(waiting) = member.waiting {
+                let (ticket, answer) = waiting.refused(&member.id, Refusal::NotCoordinator);
+                replies.push(Reply { ticket, answer, when: When::Now });
+            }
+        }
+        replies
+    }
+
+    /// All committed offsets: how far groups have read.
+    pub fn offsets(&self) -> impl Iterator<Item = (&GroupId, &TopicName, PartitionIndex, Offset)> {
+        self.groups.values().flat_map(|group| {
+            let offsets = group.offsets.iter();
+            offsets.map(|(topic, partition, value)| (&group.id, topic, partition, value.offset))
+        })
+    }
+
+    /// How many groups there are.
+    pub fn group_count(&self) -> usize {
+        self.groups.len()
+    }
+
+    /// The records that make a coordinator what this one is, one a key: what a compacted log would hold.
+    pub fn records(&self) -> impl Iterator<Item = GroupRecord> {
+        self.groups.values().flat_map(Group::records)
+    }
+
+    /// Lets a group decide, if it is there, and keeps count of what it holds.
+    fn with_group<R>(
+        &mut self,
+        id: &GroupId,
+        moment: Moment,
+        decision: &mut Decision,
+        act: impl FnOnce(&mut Group, &mut Turn) -> R,
+    ) -> Option<R> {
+        let group = self.groups.get_mut(id)?;
+        let before = group.weight();
+        let limits = &self.settings.limits;
+        let most = Weight {
+            offset_count: limits.offsets_max,
+            waiting_count: limits.waiting_max,
+            bytes: limits.bytes_max,
+        };
+        let mut turn = Turn {
+            settings: &self.settings,
+            moment,
+            deadlines: &mut self.deadlines,
+            room: most - self.held,
+            decision: std::mem::take(decision),
+        };
+        let result = act(group, &mut turn);
+        *decision = turn.decision;
+        self.held = self.held + group.weight() - before;
+        self.forget_if_vacant(id);
+        Some(result)
+    }
+
+    fn forget_if_vacant(&mut self, id: &GroupId) {
+        if let Some(group) = self.groups.get(id).filter(|group| group.is_vacant()) {
+            self.held = self.held - group.weight();
+            self.groups.remove(id);
+        }
+    }
+}
