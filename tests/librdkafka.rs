@@ -12,9 +12,9 @@ use futures_util::stream::{self, StreamExt};
 use rdkafka::admin::{AdminClient, AdminOptions, ResourceSpecifier};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::error::RDKafkaErrorCode;
-use rdkafka::message::Timestamp;
+use rdkafka::message::{Message, Timestamp};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
@@ -106,6 +106,49 @@ async fn what_was_acknowledged_survives_kill_nine_and_is_there_once() {
     })
     .await;
     assert_ledger_holds(&ledger, &broker.read_all("killed", 12));
+}
+
+/// A member of a group that commits by hand.
+fn member(broker: &BrokerProcess, group: &str) -> BaseConsumer {
+    let mut config = broker.client();
+    config.set("group.id", group).set("enable.auto.commit", "false").set("auto.offset.reset", "earliest");
+    config.create().expect("a consumer")
+}
+
+fn committed(consumer: &BaseConsumer, topic: &str) -> i64 {
+    let mut asked = TopicPartitionList::new();
+    asked.add_partition(topic, 0);
+    let told = consumer.committed_offsets(asked, WAIT).expect("an answer");
+    told.elements()[0].offset().to_raw().expect("a place")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_committed_offset_survives_kill_nine_and_never_goes_back() {
+    let mut broker = BrokerProcess::start(&["--override", "group.initial.rebalance.delay.ms=0"]);
+    broker.create_topic("read", 1).await;
+    produce(&producer(&mut broker.client()), "read", 500, |_| {}).await;
+    let consumer = member(&broker, "readers");
+    consumer.subscribe(&["read"]).expect("a topic to read");
+    let (mut next, mut acknowledged) = (0, 0);
+    while next < 500 {
+        let Some(message) = consumer.poll(WAIT) else { panic!("no record after {next}") };
+        // The broker is away for a moment now and then: the client says so and goes on.
+        let Ok(message) = message else { continue };
+        assert!(message.offset() <= next, "record {} comes before {next}", message.offset());
+        next = message.offset() + 1;
+        if consumer.commit_message(&message, CommitMode::Sync).is_ok() {
+            acknowledged = next;
+        }
+        if next % 120 == 0 {
+            tokio::task::block_in_place(|| {
+                broker.kill();
+                broker.restart(&[]);
+            });
+            let stored = committed(&member(&broker, "readers"), "read");
+            assert!(stored >= acknowledged, "{acknowledged} was acknowledged, {stored} is stored");
+        }
+    }
+    assert_eq!(acknowledged, 500, "the last commit was taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use ringlog_core::group;
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicPartition};
 use ringlog_core::metadata::{Command, CommandReply};
 use ringlog_core::refusal::Refusal;
@@ -58,6 +59,13 @@ pub enum Call {
     DeleteRecords(Vec<DeleteRecords>),
     /// How large logs are.
     MeasureLogs(Vec<TopicPartition>),
+    /// Something about groups.
+    Group {
+        /// A partition of `__consumer_offsets` that the receiver owns.
+        partition: TopicPartition,
+        /// What is asked of its coordinator.
+        request: group::message::Request,
+    },
     /// Change the cluster's metadata: for the controller's shard.
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
@@ -99,6 +107,8 @@ pub enum Answer {
         /// Whether the shard's partitions are offline.
         disk_failed: bool,
     },
+    /// To [`Call::Group`].
+    Group(group::message::Answer),
     /// To [`Call::Command`].
     Commanded(CommandReply),
     /// To [`Call::Pulse`].

@@ -10,6 +10,7 @@
 //! - [`partition`], [`produce`], [`produces`]: a batch's way into the log and its answer's way out
 //! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
 //! - [`delete_records`]: shortening a log from the front
+//! - [`groups`]: consumer groups; [`own_records`], [`internal_topics`]: where the broker keeps what it knows of them
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
 //! - [`metrics`]: what all of this tells of itself
@@ -21,10 +22,13 @@ pub mod controller;
 pub mod deadlines;
 pub mod delete_records;
 pub mod fetch;
+pub mod groups;
+pub mod internal_topics;
 pub mod message;
 pub mod metrics;
 pub mod offsets;
 pub mod opening;
+pub mod own_records;
 pub mod partition;
 pub mod produce;
 pub mod producer_ids;
@@ -273,6 +277,7 @@ fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>) {
     let env = &shard.env;
     env.spawn(TaskClass::Network, shard.clone().serve_mailbox());
     env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
+    env.spawn(TaskClass::Network, shard.clone().watch_groups());
     env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
     env.spawn(TaskClass::Network, shard.deadlines.clone().watch(env.clone()));
 }

@@ -9,7 +9,7 @@ use ringlog_core::config::{self, CompressionType, TopicConfig};
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicName, TopicPartition};
 use ringlog_core::producer_state::Admission;
 use ringlog_core::record_batch::{
-    BatchRules, BatchValidator, TargetCompression, TimestampType, ValidationDepth,
+    BatchRules, BatchValidator, TargetCompression, TimestampType, ValidationDepth, validate_stored,
 };
 use ringlog_core::refusal::Refusal;
 use ringlog_core::time::Timestamp;
@@ -17,7 +17,7 @@ use ringlog_replication::leader::{Acks, Effect, PartitionLeader};
 use ringlog_replication::pending_acks::Ticket;
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::Environment;
-use ringlog_storage::{Durability, LogConfig, PartitionLog};
+use ringlog_storage::{AppendError, Durability, LogConfig, PartitionLog};
 
 use crate::broker::message::{Appended, PartitionFetch, ProducePrivileges};
 use crate::broker::refusals::append_refusal;
@@ -184,6 +184,26 @@ impl<E: Environment> Partition<E> {
         self.log.append(&assigned).map_err(append_refusal)?;
         self.leader.borrow_mut().propose(self.log.log_end_offset(), batch.acks, batch.ticket);
         Ok(Admitted { appended: self.appended(base_offset, log_append_time), effects })
+    }
+
+    /// Whether a batch that needs `acks` may be appended.
+    ///
+    /// # Errors
+    /// Too few replicas are in sync.
+    pub fn may_accept(&self, acks: Acks) -> Result<(), Refusal> {
+        Ok(self.leader.borrow().may_accept(acks)?)
+    }
+
+    /// Appends a batch of the broker's own, which no rule for clients' batches concerns.
+    ///
+    /// # Errors
+    /// The log does not take it, and is as before.
+    pub fn append_own(&self, bytes: &[u8], acks: Acks, ticket: Ticket) -> Result<(), AppendError> {
+        let valid = validate_stored(bytes).expect("the broker's own batches are whole");
+        let assigned = valid.assign(self.log.log_end_offset(), self.leader_epoch());
+        self.log.append(&assigned)?;
+        self.leader.borrow_mut().propose(self.log.log_end_offset(), acks, ticket);
+        Ok(())
     }
 
     /// The journal made the log durable up to here.

@@ -15,6 +15,7 @@ use ringlog_storage::DurableAdvance;
 
 use crate::broker::calls::ReplyTo;
 use crate::broker::message::{Answer, ProduceCall};
+use crate::broker::own_records::is_own;
 use crate::broker::partition::{Partition, WaitingBatch};
 use crate::broker::produces;
 use crate::broker::refusals::append_refusal;
@@ -102,6 +103,12 @@ impl<E: Environment> Shard<E> {
     pub(super) fn carry_out(self: &Rc<Self>, partition: &Partition<E>, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
+                Effect::Acknowledge(ticket) if is_own(ticket) => {
+                    self.group_records_committed(&partition.id, ticket);
+                }
+                Effect::AcknowledgeUnderReplicated(ticket) | Effect::Abandon(ticket) if is_own(ticket) => {
+                    self.group_records_abandoned(&partition.id, ticket);
+                }
                 Effect::Acknowledge(ticket) => self.acknowledge(ticket),
                 Effect::AcknowledgeUnderReplicated(ticket) => {
                     self.refuse(ticket, Refusal::NotEnoughReplicasAfterAppend);
@@ -141,5 +148,6 @@ impl<E: Environment> Shard<E> {
             self.carry_out(&partition, effects);
             self.waiting_fetches.disturbed(partition.id);
         }
+        self.leave_all_seats();
     }
 }

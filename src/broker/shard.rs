@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use ringlog_core::config::BrokerConfig;
 use ringlog_core::fetch_session::{FetchSessions, SessionBounds};
+use ringlog_core::group::settings::GroupSettings;
 use ringlog_core::ids::{ShardIndex, TopicPartition};
 use ringlog_core::limits::Limits;
 use ringlog_core::metadata::MetadataImage;
@@ -29,6 +30,7 @@ use crate::broker::connections::Connections;
 use crate::broker::controller::CommandQueue;
 use crate::broker::deadlines::Deadlines;
 use crate::broker::fetch::FetchesUnderWay;
+use crate::broker::groups::Groups;
 use crate::broker::message::{Answer, Call, Message};
 use crate::broker::metrics::counts::ShardCounts;
 use crate::broker::partition::Partition;
@@ -68,6 +70,7 @@ pub struct Shard<E: Environment> {
     pub(super) produces: Produces,
     pub(super) waiting_fetches: WaitingFetches,
     pub(super) fetches_under_way: FetchesUnderWay,
+    pub(super) groups: Groups,
     pub(super) commands: CommandQueue,
     mailbox: E::Mailbox<Message<E::Accepted>>,
     outboxes: RefCell<Vec<Outbox<E>>>,
@@ -106,6 +109,7 @@ impl<E: Environment> Shard<E> {
             produces: Produces::default(),
             waiting_fetches: WaitingFetches::default(),
             fetches_under_way: FetchesUnderWay::default(),
+            groups: Groups::new(GroupSettings { limits: limits.groups, ..config.groups }),
             commands: CommandQueue::default(),
             outboxes: RefCell::new(outboxes),
             calls: Calls::new(),
@@ -196,12 +200,15 @@ impl<E: Environment> Shard<E> {
         partitions
     }
 
-    pub(super) fn lead(&self, partition: Partition<E>) {
-        let known = self.partitions.borrow_mut().insert(partition.id, Rc::new(partition));
+    pub(super) fn lead(self: &Rc<Self>, partition: Partition<E>) {
+        let partition = Rc::new(partition);
+        let known = self.partitions.borrow_mut().insert(partition.id, partition.clone());
         assert!(known.is_none(), "a partition is led once");
+        self.take_seat(&partition);
     }
 
-    pub(super) fn stop_leading(&self, id: &TopicPartition) -> Option<Rc<Partition<E>>> {
+    pub(super) fn stop_leading(self: &Rc<Self>, id: &TopicPartition) -> Option<Rc<Partition<E>>> {
+        self.leave_seat(id);
         let partition = self.partitions.borrow_mut().remove(id);
         self.waiting_fetches.disturbed(*id);
         partition
@@ -262,6 +269,7 @@ impl<E: Environment> Shard<E> {
                 let (sizes, disk_failed) = (sizes.collect(), self.store.failure().is_some());
                 self.answer(reply_to, Answer::LogsMeasured { sizes, disk_failed });
             }
+            Call::Group { partition, request } => self.ask_group(&partition, request, reply_to),
             Call::Command(command) => self.commands.push(command, reply_to),
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));

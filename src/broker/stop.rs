@@ -55,6 +55,7 @@ impl Closed {
 impl<E: Environment> Shard<E> {
     pub(super) async fn drain(self: Rc<Self>, reply_to: ReplyTo) {
         self.set_stopping();
+        self.leave_all_seats();
         let deadline = self.env.now() + DRAIN_MAX;
         while !self.connections.are_quiet() && self.env.now() < deadline {
             self.env.sleep_until(self.env.now() + DRAIN_LOOK).await;

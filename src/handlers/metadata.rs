@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
+use ringlog_core::metadata::topic_name::CONSUMER_OFFSETS_TOPIC;
 use ringlog_core::metadata::{
     Command, CommandReply, CreateTopic, MetadataImage, PartitionImage, TopicImage, topic_name,
 };
@@ -59,6 +60,10 @@ fn auto_creation_allowed<E: Environment>(
 
 /// Asks the controller for the topics named and not there. What it refuses is answered as unknown.
 async fn create_missing<E: Environment>(shard: &Rc<Shard<E>>, metadata: &MetadataRequest<'_>) {
+    let named = |name| metadata.topics.iter().flatten().any(|topic| topic.name == Some(name));
+    if named(CONSUMER_OFFSETS_TOPIC) {
+        shard.ensure_internal_topic(CONSUMER_OFFSETS_TOPIC).await;
+    }
     let image = shard.image();
     let missing: Vec<CreateTopic> = metadata
         .topics

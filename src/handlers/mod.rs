@@ -12,27 +12,39 @@ pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
+pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_topic_partitions;
 pub mod elect_leaders;
 pub mod fetch;
+pub mod find_coordinator;
+pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
 pub mod list_config_resources;
+pub mod list_groups;
 pub mod list_offsets;
 pub mod list_partition_reassignments;
 pub mod metadata;
+pub mod offset_commit;
+pub mod offset_delete;
+pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod produce;
+pub mod sync_group;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_core::ids::{ShardIndex, TopicId};
@@ -66,6 +78,15 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Fetch, 4, 17),
     served(ApiKey::ListOffsets, 1, 10),
     served(ApiKey::Metadata, 0, 13),
+    served(ApiKey::OffsetCommit, 2, 10),
+    served(ApiKey::OffsetFetch, 1, 10),
+    served(ApiKey::FindCoordinator, 0, 6),
+    served(ApiKey::JoinGroup, 0, 9),
+    served(ApiKey::Heartbeat, 0, 4),
+    served(ApiKey::LeaveGroup, 0, 5),
+    served(ApiKey::SyncGroup, 0, 5),
+    served(ApiKey::DescribeGroups, 0, 6),
+    served(ApiKey::ListGroups, 0, 5),
     served(ApiKey::ApiVersions, 0, 4),
     served(ApiKey::CreateTopics, 2, 7),
     served(ApiKey::DeleteTopics, 1, 6),
@@ -76,10 +97,12 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::AlterConfigs, 0, 2),
     served(ApiKey::DescribeLogDirs, 1, 5),
     served(ApiKey::CreatePartitions, 0, 3),
+    served(ApiKey::DeleteGroups, 0, 2),
     served(ApiKey::ElectLeaders, 0, 2),
     served(ApiKey::IncrementalAlterConfigs, 0, 1),
     served(ApiKey::AlterPartitionReassignments, 0, 1),
     served(ApiKey::ListPartitionReassignments, 0, 0),
+    served(ApiKey::OffsetDelete, 0, 0),
     served(ApiKey::DescribeCluster, 0, 2),
     served(ApiKey::ListConfigResources, 0, 1),
     served(ApiKey::DescribeTopicPartitions, 0, 0),
@@ -134,6 +157,11 @@ impl Request {
             listener,
             progress,
         }
+    }
+
+    /// Where the client is, as Java prints an address.
+    pub fn client_host(&self) -> Arc<str> {
+        format!("/{}", self.peer.ip()).into()
     }
 
     /// The response frame for this request; waits while there is no memory for it.
@@ -210,6 +238,17 @@ pub fn start<E: Environment>(shard: &Rc<Shard<E>>, request: Request) -> Option<R
         ApiKey::ListConfigResources => later(list_config_resources::handle(shard, request)),
         ApiKey::DescribeTopicPartitions => later(describe_topic_partitions::handle(shard, request)),
         ApiKey::DescribeCluster => later(describe_cluster::handle(shard, request)),
+        ApiKey::OffsetCommit => later(offset_commit::handle(shard, request)),
+        ApiKey::OffsetFetch => later(offset_fetch::handle(shard, request)),
+        ApiKey::FindCoordinator => later(find_coordinator::handle(shard, request)),
+        ApiKey::JoinGroup => later(join_group::handle(shard, request)),
+        ApiKey::Heartbeat => later(heartbeat::handle(shard, request)),
+        ApiKey::LeaveGroup => later(leave_group::handle(shard, request)),
+        ApiKey::SyncGroup => later(sync_group::handle(shard, request)),
+        ApiKey::DescribeGroups => later(describe_groups::handle(shard, request)),
+        ApiKey::ListGroups => later(list_groups::handle(shard, request)),
+        ApiKey::DeleteGroups => later(delete_groups::handle(shard, request)),
+        ApiKey::OffsetDelete => later(offset_delete::handle(shard, request)),
         _ => unreachable!("every API in SERVED has a handler"),
     }
 }

@@ -19,6 +19,7 @@ use super::keys::{self, Effect};
 use super::kind::{list_entries, normalize};
 use super::properties;
 use super::topic::Durability;
+use crate::group::settings::GroupSettings;
 use crate::ids::BrokerId;
 use crate::limits::Limits;
 
@@ -50,6 +51,10 @@ pub struct BrokerConfig {
     pub described_partitions_max: usize,
     /// `log.retention.check.interval.ms`.
     pub retention_check_interval: Duration,
+    /// Sessions, sizes and offsets of groups.
+    pub groups: GroupSettings,
+    /// `offsets.topic.*`: how `__consumer_offsets` is created.
+    pub offsets_topic: OffsetsTopicConfig,
     /// `producer.id.expiration.ms`.
     pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.
@@ -84,6 +89,15 @@ pub enum Place {
     Flag,
     /// Nowhere: a default that does not go with something given.
     Default,
+}
+
+/// How the topic of groups and their offsets is created.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OffsetsTopicConfig {
+    /// `offsets.topic.num.partitions`.
+    pub partition_count: i32,
+    /// `offsets.topic.segment.bytes`.
+    pub segment_bytes: i32,
 }
 
 /// An address of one listener.
@@ -235,6 +249,22 @@ impl BrokerConfig {
             delete_topics: values.boolean("delete.topic.enable"),
             described_partitions_max: values.number("max.request.partition.size.limit"),
             retention_check_interval: values.milliseconds("log.retention.check.interval.ms"),
+            groups: GroupSettings {
+                initial_rebalance_delay: values.milliseconds("group.initial.rebalance.delay.ms"),
+                session_timeout_min: values.milliseconds("group.min.session.timeout.ms"),
+                session_timeout_max: values.milliseconds("group.max.session.timeout.ms"),
+                members_max: values.number("group.max.size"),
+                offset_metadata_bytes_max: values.number("offset.metadata.max.bytes"),
+                offsets_retention: Duration::from_secs(
+                    60 * values.number::<u64>("offsets.retention.minutes"),
+                ),
+                offsets_retention_check_interval: values.milliseconds("offsets.retention.check.interval.ms"),
+                limits: Limits::production().groups,
+            },
+            offsets_topic: OffsetsTopicConfig {
+                partition_count: values.number("offsets.topic.num.partitions"),
+                segment_bytes: values.number("offsets.topic.segment.bytes"),
+            },
             producer_id_expiration: values.milliseconds("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: values
                 .milliseconds("producer.id.expiration.check.interval.ms"),

@@ -6,8 +6,11 @@
 /// The longest allowed name.
 pub const TOPIC_NAME_BYTES_MAX: usize = 249;
 
+/// The topic that holds groups and the offsets they committed.
+pub const CONSUMER_OFFSETS_TOPIC: &str = "__consumer_offsets";
+
 /// Topics that hold the broker's own state; clients may read them, but not write or create them freely.
-pub const INTERNAL_TOPICS: [&str; 3] = ["__consumer_offsets", "__share_group_state", "__transaction_state"];
+pub const INTERNAL_TOPICS: [&str; 3] = [CONSUMER_OFFSETS_TOPIC, "__share_group_state", "__transaction_state"];
 
 /// The name of the metadata log, which is no topic for clients.
 pub const CLUSTER_METADATA_TOPIC: &str = "__cluster_metadata";

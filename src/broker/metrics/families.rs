@@ -137,6 +137,12 @@ families! {
         INDEX_CACHE_BYTES = "ringlog_index_cache_bytes", Gauge, ["shard"], "Loaded indexes of old segments.";
         OPEN_FILES = "ringlog_open_segment_files", Gauge, ["shard"], "Segment files held open.";
     }
+    "Consumer groups" {
+        GROUPS_KEPT = "ringlog_groups", Gauge, ["shard"], "Groups this shard coordinates.";
+        GROUP_OFFSETS_LEFT_OUT = "ringlog_group_offsets_left_out", Gauge, ["shard"], "Committed offsets without the metrics below, by ringlog.metrics.partitions.max.";
+        GROUP_COMMITTED_OFFSET = "ringlog_group_committed_offset", Gauge, ["group", "topic", "partition"], "The offset the group will read next.";
+        GROUP_LAG = "ringlog_group_lag", Gauge, ["group", "topic", "partition"], "Offsets between what the group committed and the high watermark.";
+    }
     "Back-pressure" {
         BATCHES_HELD = "ringlog_batches_held_total", Counter, ["shard"], "Batches that waited before they were appended, because the disk or memory was behind.";
         REPLY_MEMORY_WAITS = "ringlog_reply_memory_waits_total", Counter, ["shard"], "Times a reply waited for I/O memory.";

@@ -122,6 +122,16 @@ impl Samples {
         self.add_value(family, Labels::from_iter(labels), value);
     }
 
+    /// The samples of one family.
+    pub fn of(&self, family: &'static Family) -> impl Iterator<Item = (&Labels, &Value)> {
+        self.families.get(family.name).into_iter().flat_map(|samples| &samples.values)
+    }
+
+    /// One sample.
+    pub fn value(&self, family: &'static Family, labels: &Labels) -> Option<&Value> {
+        self.families.get(family.name)?.values.get(labels)
+    }
+
     /// Adds what another shard said.
     pub fn merge(&mut self, other: Samples) {
         for (_, FamilySamples { family, values }) in other.families {

@@ -29,6 +29,7 @@ use crate::broker::BrokerStart;
 use crate::broker::calls::PendingCall;
 use crate::broker::message::{Answer, Call};
 use crate::broker::metrics::families as family;
+use crate::broker::metrics::group_lag::add_group_lag;
 use crate::broker::metrics::http::{HEAD_BYTES_MAX, Head, Page, Question, Status, answer_head, read_head};
 use crate::broker::metrics::process::add_process;
 use crate::broker::metrics::samples::{Label, Samples};
@@ -305,6 +306,7 @@ impl<E: Environment> MetricsServer<E> {
                 self.env.yield_now().await;
             }
         }
+        add_group_lag(samples);
     }
 
     /// Every shard's answer, where it came in time.

@@ -30,6 +30,7 @@ impl<E: Environment> Shard<E> {
         self.tell_memory(&mut samples);
         self.tell_ring(&mut samples);
         self.tell_partitions(partitions_max, &mut samples).await;
+        self.tell_groups(partitions_max, &mut samples).await;
         self.answer(reply_to, Answer::Told(Box::new(samples)));
     }
 
@@ -135,6 +136,22 @@ impl<E: Environment> Shard<E> {
             ids.iter().for_each(|id| self.tell_partition(id, samples));
             self.env.yield_now().await;
         }
+    }
+
+    async fn tell_groups(&self, offsets_max: usize, samples: &mut Samples) {
+        let (mut group_count, mut offset_count, mut told_count) = (0, 0, 0);
+        for seat in self.groups.seats() {
+            group_count += seat.group_count();
+            offset_count += seat.committed_count();
+            for (group, topic, partition, offset) in seat.committed(offsets_max - told_count) {
+                let labels = [Label::Name(group), Label::Name(topic), Label::Number(i64::from(partition.0))];
+                samples.add(&family::GROUP_COMMITTED_OFFSET, labels, offset.0);
+                told_count += 1;
+            }
+            self.env.yield_now().await;
+        }
+        samples.add(&family::GROUPS_KEPT, [self.label()], group_count);
+        samples.add(&family::GROUP_OFFSETS_LEFT_OUT, [self.label()], offset_count - told_count);
     }
 
     fn tell_partition(&self, id: &TopicPartition, samples: &mut Samples) {
