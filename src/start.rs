@@ -5,6 +5,7 @@
 //! ```
 
 use std::error::Error;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
@@ -128,7 +129,8 @@ fn start_logging(format: LogFormat) {
     let filter = EnvFilter::try_from_env("RINGLOG_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
-        LogFormat::Text => subscriber.with_target(false).init(),
+        // Colours are for people who watch; a file keeps words only.
+        LogFormat::Text => subscriber.with_ansi(std::io::stderr().is_terminal()).with_target(false).init(),
         LogFormat::Json => subscriber.json().init(),
     }
 }

@@ -8,8 +8,9 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Duration;
 
-use rdkafka::consumer::Consumer;
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::util::Timeout;
 use support::BrokerProcess;
 
@@ -82,6 +83,9 @@ async fn busy_broker(address: &str) -> BrokerProcess {
         producer.send(record, Timeout::After(WAIT)).await.expect("the record is taken");
     }
     assert_eq!(broker.read_all("watched", 2).len(), 10);
+    let mut read = TopicPartitionList::new();
+    read.add_partition_offset("watched", 0, Offset::Offset(1)).expect("one is an offset");
+    broker.consumer().commit(&read, CommitMode::Sync).expect("the offset is taken");
     let unknown = broker.consumer().fetch_watermarks("watched", 7, Duration::from_secs(5));
     assert!(unknown.is_err(), "there is no partition 7");
     broker
@@ -133,7 +137,10 @@ async fn what_a_real_process_did_is_in_its_metrics() {
     };
     assert_eq!(sum("ringlog_produced_records_total"), 10.0);
     assert_eq!(sum("ringlog_fetched_records_total"), 10.0);
-    assert_eq!(sum("ringlog_partition_log_end_offset"), 10.0);
+    // Ten and the offset committed, which is a record as well.
+    assert_eq!(sum("ringlog_partition_log_end_offset"), 11.0);
+    let end = value(&text, "ringlog_partition_high_watermark{topic=\"watched\",partition=\"0\"}");
+    assert_eq!(sum("ringlog_group_lag"), end - 1.0);
     assert!(sum("ringlog_journal_commits_total") >= 1.0);
     assert!(sum("ringlog_ring_turns_total") > 0.0 && sum("ringlog_ring_completed_total") > 0.0);
     assert!(value(&text, "process_resident_memory_bytes") > 1e6);
