@@ -75,3 +75,70 @@ impl Ballot {
         self.support.get(name).copied().unwrap_or(0) == member_count
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::group::message::{Join, Opaque};
+
+    fn member(id: &str, names: &[&str]) -> Member {
+        let protocol = |name: &&str| Protocol { name: (*name).into(), metadata: Opaque::default() };
+        let join = Join {
+            group: "group".into(),
+            member: id.into(),
+            instance: None,
+            client_id: id.into(),
+            client_host: "".into(),
+            session_timeout: Duration::ZERO,
+            rebalance_timeout: Duration::ZERO,
+            protocol_type: "consumer".into(),
+            protocols: names.iter().map(protocol).collect(),
+            requires_known_member: false,
+            supports_skipping_assignment: false,
+            reason: None,
+        };
+        Member::joining(id.into(), &join)
+    }
+
+    fn chosen(members: &[Member], leader: usize) -> Option<Arc<str>> {
+        let mut ballot = Ballot::default();
+        members.iter().for_each(|member| ballot.add(&member.protocols));
+        ballot.choose(Some(&members[leader]), members.iter())
+    }
+
+    #[test]
+    fn g5_every_member_votes_for_the_best_it_knows_of_those_known_to_all() {
+        let members = [
+            member("a", &["cooperative", "range", "sticky"]),
+            member("b", &["sticky", "range"]),
+            member("c", &["sticky", "range"]),
+        ];
+        assert_eq!(chosen(&members, 0).as_deref(), Some("sticky"));
+    }
+
+    #[test]
+    fn g5_among_equals_the_leaders_best_wins() {
+        let members = [member("a", &["range", "sticky"]), member("b", &["sticky", "range"])];
+        assert_eq!(chosen(&members, 0).as_deref(), Some("range"));
+        assert_eq!(chosen(&members, 1).as_deref(), Some("sticky"));
+    }
+
+    #[test]
+    fn g5_who_names_an_assignor_twice_is_counted_once() {
+        let members = [member("a", &["range", "range"]), member("b", &["sticky"])];
+        assert_eq!(chosen(&members, 0), None);
+    }
+
+    #[test]
+    fn who_goes_no_longer_stands_in_the_way_of_the_others() {
+        let mut ballot = Ballot::default();
+        let [old, new] = [member("old", &["range"]), member("new", &["sticky", "range"])];
+        ballot.add(&old.protocols);
+        ballot.add(&new.protocols);
+        assert!(!ballot.has_one_known_to_all(&new.protocols[..1], 2));
+        ballot.remove(&old.protocols);
+        assert!(ballot.has_one_known_to_all(&new.protocols[..1], 1));
+    }
+}

@@ -9,13 +9,15 @@
 //!                              └─────────────────┴─────────────────────────────────┘
 //! ```
 //!
-//! Always true: `written` and `offsets` change by replay alone. While Empty, and while Stable, what is written is what is
-//! living; a rebalance in flight is not written, so a coordinator that takes over goes on with the last generation.
+//! Always true: `written` and `offsets` change by replay alone. While Empty, and while Stable, what is
+//! written is what is living; a rebalance in flight is not written, so a coordinator that takes over goes on
+//! with the last generation.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::group::bounds::members_max;
 use crate::group::deadlines::Alarm;
 use crate::group::member::Member;
 use crate::group::message::{GroupGeneration, GroupId, GroupState, Joined, MemberId};
@@ -27,6 +29,7 @@ use crate::group::turn::Turn;
 use crate::group::weight::Weight;
 use crate::ids::TopicName;
 use crate::refusal::Refusal;
+use crate::time::Instant;
 
 /// One group of the classic protocol.
 #[derive(Clone, Debug)]
@@ -51,8 +54,8 @@ pub(super) struct Group {
     pub subscribed: Option<BTreeSet<TopicName>>,
 }
 
-/// How long a new member's first join is kept: a client that has not heard by then is gone, and would otherwise leave one
-/// defunct member for each time it tried.
+/// How long a new member's first join is kept: a client that has not heard by then is gone, and would
+/// otherwise leave one defunct member for each time it tried.
 const NEW_MEMBER_JOIN_MAX: Duration = Duration::from_secs(5 * 60);
 
 /// What a group does or waits for.
@@ -64,8 +67,8 @@ pub(super) enum Phase {
     Gathering {
         /// Whether somebody came since the wait was last extended.
         has_newcomers: bool,
-        /// How much more it may be extended.
-        extension_left: Duration,
+        /// Until when it may be extended.
+        ends_at: Instant,
     },
     /// Members are to join again.
     Preparing,
@@ -162,7 +165,7 @@ impl Group {
         }
         self.phase = Phase::Stable { unsynced: BTreeSet::new() };
         members.iter().for_each(|member| self.restart_session(member, turn));
-        if self.roster.len() > turn.settings.members_max {
+        if self.roster.len() > members_max(turn.settings) {
             self.prepare_rebalance(turn);
         }
     }

@@ -7,9 +7,9 @@
 //!
 //! Always true: nothing is told that could be lost again (O8).
 
+use crate::group::bounds::{limit, no_bytes_left};
 use crate::group::classic_group::{Group, Phase};
 use crate::group::decision::GroupTicket;
-use crate::group::join::{limit, no_bytes_left};
 use crate::group::message::{
     Answer, Commit, CommitOffset, DeleteOffsets, FetchOffsets, FetchedOffset, StoredOffset,
 };
@@ -122,12 +122,12 @@ impl Group {
         Ok(wanted.iter().map(stored).collect())
     }
 
+    /// Who gives an id or a generation must have the current one (KIP-848); clients of classic groups give neither.
     fn check_fetch(&self, fetch: &FetchOffsets) -> Result<(), Refusal> {
-        let member = fetch.member.as_ref().filter(|member| !member.is_empty());
-        if let Some(member) = member {
+        if let Some(member) = fetch.member.as_ref().filter(|member| !member.is_empty()) {
             self.check_member(member, None)?;
         }
-        if (member.is_some() || fetch.member_epoch >= 0) && fetch.member_epoch != self.generation.0 {
+        if fetch.member_epoch >= 0 && fetch.member_epoch != self.generation.0 {
             return Err(Refusal::IllegalGeneration);
         }
         Ok(())

@@ -6,22 +6,19 @@
 //!                                                        ▼ its records are replayed already
 //! ```
 //!
-//! Always true: each request gets exactly one answer, at once, later, or from [`GroupCoordinator::lose`]; a deadline is set
-//! whenever a request waits; nothing grows beyond [`GroupLimits`](crate::limits::GroupLimits).
+//! Always true: each request gets exactly one answer, at once, later, or from [`GroupCoordinator::lose`]; a
+//! deadline is set whenever a request waits; nothing grows beyond
+//! [`GroupLimits`](crate::limits::GroupLimits).
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use crate::group::bounds::{limit, no_bytes_left};
 use crate::group::classic_group::Group;
-use crate::group::commit::fetched;
 use crate::group::deadlines::{Alarm, Deadlines};
 use crate::group::decision::{Decision, GroupTicket, Moment, Reply, When};
-use crate::group::join::{check_join, limit, no_bytes_left};
-use crate::group::message::{
-    Answer, Commit, DeleteOffsets, FetchOffsets, GroupId, Join, JoinAnswer, Leave, ListFilter, Request,
-};
+use crate::group::message::{Commit, DeleteOffsets, FetchOffsets, GroupId, Join, Leave, Request};
 use crate::group::record::GroupRecord;
-use crate::group::session::left_nothing;
 use crate::group::settings::GroupSettings;
 use crate::group::turn::Turn;
 use crate::group::weight::Weight;
@@ -38,9 +35,9 @@ const EXPIRED_PER_TICK: usize = 1_000;
 /// The groups of one partition of `__consumer_offsets`.
 #[derive(Clone, Debug)]
 pub struct GroupCoordinator {
-    settings: GroupSettings,
+    pub(super) settings: GroupSettings,
     // Ordered, because clients choose the names.
-    groups: BTreeMap<GroupId, Group>,
+    pub(super) groups: BTreeMap<GroupId, Group>,
     held: Weight,
     deadlines: Deadlines,
     expiry: Option<ExpiryRound>,
@@ -134,108 +131,8 @@ impl GroupCoordinator {
         if is_name { Ok(()) } else { Err(Refusal::InvalidGroupId) }
     }
 
-    /// Hands a request to its group. What the group does not answer itself is returned.
-    fn decide(
-        &mut self,
-        request: Request,
-        ticket: GroupTicket,
-        moment: Moment,
-        decision: &mut Decision,
-    ) -> Option<(Answer, When)> {
-        match request {
-            Request::Join(join) => self.join(&join, ticket, moment, decision),
-            Request::Commit(commit) => self.commit(&commit, ticket, moment, decision),
-            Request::Sync(sync) => {
-                let id = sync.group.clone();
-                let found =
-                    self.with_group(&id, moment, decision, |group, turn| group.sync(sync, ticket, turn));
-                found.is_none().then_some((Answer::Sync(Err(Refusal::UnknownMember)), When::Now))
-            }
-            Request::Heartbeat(heartbeat) => {
-                let beat = |group: &mut Group, turn: &mut Turn| group.heartbeat(&heartbeat, turn);
-                let found = self.with_group(&heartbeat.group, moment, decision, beat);
-                Some((Answer::Heartbeat(found.unwrap_or(Err(Refusal::UnknownMember))), When::Now))
-            }
-            Request::Leave(leave) => {
-                let go = |group: &mut Group, turn: &mut Turn| group.leave(&leave, ticket, turn);
-                let found = self.with_group(&leave.group, moment, decision, go);
-                found.is_none().then(|| (Answer::Leave(Ok(left_nothing(&leave))), When::Now))
-            }
-            Request::DeleteOffsets(delete) => {
-                let remove = |group: &mut Group, turn: &mut Turn| group.delete_offsets(&delete, turn);
-                let found = self.with_group(&delete.group, moment, decision, remove);
-                let answer = found.unwrap_or(Err(Refusal::GroupIdNotFound));
-                Some((Answer::DeleteOffsets(answer), When::Committed))
-            }
-            Request::DeleteGroup(id) => {
-                let found = self.with_group(&id, moment, decision, |group, turn| group.delete(turn));
-                let answer = found.unwrap_or(Err(Refusal::GroupIdNotFound));
-                Some((Answer::DeleteGroup(answer), When::Committed))
-            }
-            Request::TopicDeleted(topic) => {
-                self.topic_deleted(&topic, moment, decision);
-                None
-            }
-            Request::FetchOffsets(fetch) => {
-                Some((Answer::FetchOffsets(self.fetch_offsets(&fetch)), When::Committed))
-            }
-            Request::Describe(id) => {
-                let description = self.groups.get(&id).map(Group::describe);
-                Some((Answer::Describe(description.ok_or(Refusal::GroupIdNotFound)), When::Committed))
-            }
-            Request::List(filter) => Some((Answer::List(Ok(self.list(&filter))), When::Committed)),
-        }
-    }
-
-    fn join(
-        &mut self,
-        join: &Join,
-        ticket: GroupTicket,
-        moment: Moment,
-        decision: &mut Decision,
-    ) -> Option<(Answer, When)> {
-        // Only who has no id yet founds a group.
-        let is_there = if join.member.is_empty() {
-            check_join(join, &self.settings).and_then(|()| self.found(&join.group))
-        } else {
-            check_join(join, &self.settings)
-        };
-        let joined = is_there.and_then(|()| {
-            let found =
-                self.with_group(&join.group, moment, decision, |group, turn| group.join(join, ticket, turn));
-            found.ok_or(Refusal::UnknownMember)
-        });
-        let refusal = joined.err()?;
-        let answer = JoinAnswer { member: join.member.clone(), outcome: Err(refusal) };
-        Some((Answer::Join(answer), When::Now))
-    }
-
-    fn commit(
-        &mut self,
-        commit: &Commit,
-        ticket: GroupTicket,
-        moment: Moment,
-        decision: &mut Decision,
-    ) -> Option<(Answer, When)> {
-        // Nobody's member may commit to a group that is not there yet.
-        let is_there = match commit.generation.0 {
-            ..0 => self.found(&commit.group),
-            _ if self.groups.contains_key(&commit.group) => Ok(()),
-            _ => Err(Refusal::IllegalGeneration),
-        };
-        let refusal = match is_there {
-            Ok(()) => {
-                let act = |group: &mut Group, turn: &mut Turn| group.commit(commit, ticket, turn);
-                self.with_group(&commit.group, moment, decision, act);
-                return None;
-            }
-            Err(refusal) => refusal,
-        };
-        Some((Answer::Commit(vec![Err(refusal); commit.offsets.len()]), When::Now))
-    }
-
     /// Makes sure that there is such a group, for now: it goes again if nothing comes of it.
-    fn found(&mut self, id: &GroupId) -> Result<(), Refusal> {
+    pub(super) fn found(&mut self, id: &GroupId) -> Result<(), Refusal> {
         if self.groups.contains_key(id) {
             return Ok(());
         }
@@ -251,36 +148,6 @@ impl GroupCoordinator {
         self.held = held;
         self.groups.insert(id.clone(), group);
         Ok(())
-    }
-
-    fn fetch_offsets(
-        &self,
-        fetch: &FetchOffsets,
-    ) -> Result<Vec<crate::group::message::FetchedOffset>, Refusal> {
-        match self.groups.get(&fetch.group) {
-            Some(group) => group.fetch_offsets(fetch),
-            None if fetch.member.as_ref().is_some_and(|member| !member.is_empty()) => {
-                Err(Refusal::UnknownMember)
-            }
-            None if fetch.member_epoch >= 0 => Err(Refusal::IllegalGeneration),
-            None => {
-                let wanted = fetch.partitions.iter().flatten();
-                Ok(wanted.map(|(topic, partition)| fetched(topic, *partition, None)).collect())
-            }
-        }
-    }
-
-    fn list(&self, filter: &ListFilter) -> Vec<crate::group::message::GroupListing> {
-        self.groups.values().filter_map(|group| group.list(filter)).collect()
-    }
-
-    fn topic_deleted(&mut self, topic: &TopicName, moment: Moment, decision: &mut Decision) {
-        let has_offsets = |group: &&Group| !group.offsets.partitions_of(topic).is_empty();
-        let ids: Vec<GroupId> =
-            self.groups.values().filter(has_offsets).map(|group| group.id.clone()).collect();
-        for id in ids {
-            self.with_group(&id, moment, decision, |group, turn| group.topic_deleted(topic, turn));
-        }
     }
 
     /// Does what is due. What does not fit into one tick is due at once again.
@@ -368,7 +235,7 @@ impl GroupCoordinator {
     }
 
     /// Lets a group decide, if it is there, and keeps count of what it holds.
-    fn with_group<R>(
+    pub(super) fn with_group<R>(
         &mut self,
         id: &GroupId,
         moment: Moment,

@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::group::classic_group::{Group, Phase};
 use crate::group::record::CommittedOffset;
 use crate::group::turn::Turn;
+use crate::ids::{PartitionIndex, TopicName};
 use crate::time::Timestamp;
 
 /// Since when an offset counts as not needed.
@@ -25,8 +26,8 @@ enum Unneeded {
 }
 
 impl Group {
-    /// Takes away up to `count_max` offsets that are due, and the group if it has nothing left. Whether it is done
-    /// with: if not, more may be due.
+    /// Takes away offsets that are due, and the group if it has nothing left, with up to `count_max` records.
+    /// Whether it is done with: if not, more may be due.
     pub fn expire(&mut self, count_max: usize, turn: &mut Turn) -> bool {
         let due = self.expired_offsets(count_max, turn);
         let is_done = due.len() < count_max;
@@ -34,17 +35,13 @@ impl Group {
             self.write_offset(&topic, partition, None, turn);
         }
         let is_left_alone = self.phase == Phase::Empty && self.roster.pending_count() == 0;
-        if self.offsets.is_empty() && is_left_alone && !self.is_vacant() {
+        if is_done && self.offsets.is_empty() && is_left_alone && !self.is_vacant() {
             self.bury(turn);
         }
         is_done
     }
 
-    fn expired_offsets(
-        &self,
-        count_max: usize,
-        turn: &Turn,
-    ) -> Vec<(crate::ids::TopicName, crate::ids::PartitionIndex)> {
+    fn expired_offsets(&self, count_max: usize, turn: &Turn) -> Vec<(TopicName, PartitionIndex)> {
         let Some(unneeded) = self.unneeded() else { return Vec::new() };
         let (wall, retention) = (turn.moment.wall, turn.settings.offsets_retention);
         self.offsets

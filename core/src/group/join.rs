@@ -7,16 +7,17 @@
 //!         └─► a member ──► told the current generation if nothing changed, else a rebalance
 //! ```
 //!
-//! Always true: a join that is not answered at once waits as its member's, and is answered when the join phase ends or the
-//! member goes.
+//! Always true: a join that is not answered at once waits as its member's, and is answered when the join
+//! phase ends or the member goes.
 
+use crate::group::bounds::{NO_ROOM_TO_WAIT, limit, members_max};
 use crate::group::classic_group::{Group, Phase};
 use crate::group::deadlines::Alarm;
 use crate::group::decision::GroupTicket;
 use crate::group::member::{ID_SUFFIX_BYTES, Member, Waiting, protocols_bytes};
 use crate::group::message::{Answer, InstanceId, Join, JoinAnswer, Joined, MemberId};
 use crate::group::settings::GroupSettings;
-use crate::group::turn::{NO_ROOM_TO_WAIT, Turn};
+use crate::group::turn::Turn;
 use crate::refusal::Refusal;
 
 /// What can be told of a join without knowing its group.
@@ -39,17 +40,6 @@ pub(super) fn check_join(join: &Join, settings: &GroupSettings) -> Result<(), Re
         return Err(limit(format!("a member may tell its assignors {bytes_max} bytes, not {bytes}")));
     }
     Ok(())
-}
-
-/// All groups together have taken what they may.
-pub(super) fn no_bytes_left(settings: &GroupSettings) -> Refusal {
-    let bytes_max = settings.limits.bytes_max;
-    limit(format!("the coordinator of this group keeps {bytes_max} bytes of all its groups"))
-}
-
-/// What a bound forbids.
-pub(super) fn limit(reason: String) -> Refusal {
-    Refusal::LimitReached { reason }
 }
 
 impl Group {
@@ -95,10 +85,10 @@ impl Group {
         Ok(())
     }
 
-    /// `group.max.size` (KIP-389). In the join phase the places are those who have joined, so that a group too large
-    /// shrinks to those who come first.
+    /// `group.max.size` (KIP-389). In the join phase the places are those who have joined, so that a group
+    /// too large shrinks to those who come first.
     fn has_room_for(&self, join: &Join, turn: &Turn) -> bool {
-        let count_max = turn.settings.members_max.min(turn.settings.limits.members_per_group_max);
+        let count_max = members_max(turn.settings);
         let known = self.roster.get(self.whose_place(join));
         match self.phase {
             Phase::Empty => true,
@@ -115,18 +105,6 @@ impl Group {
     fn whose_place<'a>(&'a self, join: &'a Join) -> &'a MemberId {
         let holder = join.instance.as_ref().and_then(|instance| self.roster.holder_of(instance));
         if join.member.is_empty() { holder.unwrap_or(&join.member) } else { &join.member }
-    }
-
-    /// Whether the group, and all of them, can hold so many more bytes.
-    pub fn check_bytes(&self, more: usize, turn: &Turn) -> Result<(), Refusal> {
-        let bytes_max = turn.settings.limits.group_bytes_max;
-        if self.roster.bytes() + more > bytes_max {
-            return Err(limit(format!("the members of a group may have {bytes_max} bytes together")));
-        }
-        if more > turn.room.bytes {
-            return Err(no_bytes_left(turn.settings));
-        }
-        Ok(())
     }
 
     /// Whether all members and this one have an assignor in common.
@@ -216,7 +194,8 @@ impl Group {
         }
     }
 
-    /// A static member has started again: it gets the place of its earlier self, whose requests are refused from now on.
+    /// A static member has started again: it gets the place of its earlier self, whose requests are refused
+    /// from now on.
     fn take_over(
         &mut self,
         instance: &InstanceId,
@@ -240,10 +219,11 @@ impl Group {
         if join.supports_skipping_assignment {
             joined.skip_assignment = self.roster.is_leader(&id);
         } else {
-            // Told that it leads, it would assign anew in a generation that has its assignment: it is told of its earlier
-            // self, so that it takes what it is given.
+            // Told that it leads, it would assign anew in a generation that has its assignment: it is told of
+            // its earlier self, so that it takes what it is given.
             joined = Joined { leader: earlier_leader.unwrap_or_default(), members: Vec::new(), ..joined };
         }
+        self.subscribed = self.topics_read();
         self.write_generation(turn);
         turn.reply_committed(ticket, Answer::Join(JoinAnswer { member: id, outcome: Ok(joined) }));
     }

@@ -13,18 +13,22 @@
 //! Reading order:
 //! - [`message`]: what is asked and answered; [`decision`]: what comes of it
 //! - [`record`]: what is written; [`record_bytes`]: as which bytes; [`settings`]: what an operator may say
-//! - [`coordinator`]: the groups of one partition; [`partition_hash`]: which partition a group belongs to
+//! - [`coordinator`]: the groups of one partition; `dispatch`: which group a request goes to;
+//!   [`partition_hash`]: which partition a group belongs to
 //! - `classic_group`: one group; `roster`, `member` and `ballot`: who is in it and which assignor they agree on
 //! - `join`, `rebalance`, `sync`, `session`: how a generation comes about and ends
 //! - `commit`, `offsets`, `expiry`, `subscription`: how far groups have read; `queries`: what tools ask
-//! - `turn`: one decision while it is made; `deadlines`: what is waited for; `weight`: what bounds count
+//! - `turn`: one decision while it is made; `deadlines`: what is waited for; `weight` and
+//!   `bounds`: what is counted, and what is said when it is too much
 
 mod ballot;
+mod bounds;
 mod classic_group;
 mod commit;
 pub mod coordinator;
 mod deadlines;
 pub mod decision;
+mod dispatch;
 mod expiry;
 mod join;
 mod member;

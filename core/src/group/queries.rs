@@ -2,6 +2,8 @@
 //!
 //! Always true: answers wait until what they tell is committed; a group with members is never deleted.
 
+use std::sync::Arc;
+
 use crate::group::classic_group::{Group, Phase};
 use crate::group::message::{GroupDescription, GroupListing, GroupState, ListFilter, MemberId};
 use crate::group::record::GroupRecord;
@@ -26,7 +28,7 @@ impl Group {
     /// The group in a list, if the filter lets it through (G15).
     pub fn list(&self, filter: &ListFilter) -> Option<GroupListing> {
         let state = self.state();
-        let lets_through = |names: &[std::sync::Arc<str>], name: &str| {
+        let lets_through = |names: &[Arc<str>], name: &str| {
             names.is_empty() || names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name))
         };
         if !lets_through(&filter.states, state.name()) || !lets_through(&filter.types, TYPE) {

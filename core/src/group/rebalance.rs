@@ -3,7 +3,7 @@
 //! ```text
 //!   prepare_rebalance ──► members join again ──► all are here, or time is up ──► complete_join_phase
 //!                                                                                 │ absent members go
-//!                                                                                 │ generation + 1, an assignor by vote
+//!                                                                                 │ generation + 1, assignor by vote
 //!                                                                                 ▼ everybody who waits is answered
 //! ```
 //!
@@ -55,22 +55,18 @@ impl Group {
     /// The first generation waits for more members than the first one.
     fn gather(&mut self, turn: &mut Turn) {
         let delay = turn.settings.initial_rebalance_delay;
-        let extension_left = self.roster.rebalance_timeout().saturating_sub(delay);
-        self.phase = Phase::Gathering { has_newcomers: false, extension_left };
+        let ends_at = turn.moment.now + self.roster.rebalance_timeout().max(delay);
+        self.phase = Phase::Gathering { has_newcomers: false, ends_at };
         turn.arm(&self.id, Alarm::JoinPhase, delay);
     }
 
     /// The alarm of the join phase.
     pub fn join_phase_timed_out(&mut self, turn: &mut Turn) {
-        let delay = turn.settings.initial_rebalance_delay;
+        let (now, delay) = (turn.moment.now, turn.settings.initial_rebalance_delay);
         match &mut self.phase {
-            Phase::Gathering { has_newcomers: has_newcomers @ true, extension_left }
-                if !extension_left.is_zero() =>
-            {
-                let delay = delay.min(*extension_left);
+            Phase::Gathering { has_newcomers: has_newcomers @ true, ends_at } if now < *ends_at => {
                 *has_newcomers = false;
-                *extension_left -= delay;
-                turn.arm(&self.id, Alarm::JoinPhase, delay);
+                turn.arm(&self.id, Alarm::JoinPhase, delay.min(ends_at.since(now)));
             }
             Phase::Gathering { .. } | Phase::Preparing => self.complete_join_phase(turn),
             Phase::Empty | Phase::Completing { .. } | Phase::Stable { .. } => {}
@@ -139,4 +135,15 @@ impl Group {
 /// The generation after this one; after the largest comes zero.
 fn next(generation: GroupGeneration) -> GroupGeneration {
     GroupGeneration(generation.0.checked_add(1).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn g5_after_the_largest_generation_comes_zero_and_never_a_negative_one() {
+        assert_eq!(next(GroupGeneration(7)), GroupGeneration(8));
+        assert_eq!(next(GroupGeneration(i32::MAX)), GroupGeneration(0));
+    }
 }

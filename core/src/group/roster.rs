@@ -4,8 +4,8 @@
 //!   join without an id ──► pending ──► join with it ──► member ──► leaves, is silent, is replaced
 //! ```
 //!
-//! Always true: the leader is a member, unless there is none; every static name belongs to the member that has it; the
-//! counts and the ballot are those of the members.
+//! Always true: the leader is a member, unless there is none; every static name belongs to the member that
+//! has it; the counts and the ballot are those of the members.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -238,8 +238,8 @@ impl Roster {
         }
     }
 
-    /// Dynamic members that did not join: a rebalance goes on without them. Static ones keep their place until their
-    /// session ends.
+    /// Dynamic members that did not join: a rebalance goes on without them. Static ones keep their place
+    /// until their session ends.
     pub fn absent_dynamic_members(&self) -> Vec<MemberId> {
         let is_absent = |member: &&Member| !member.is_joining() && member.instance.is_none();
         self.members.values().filter(is_absent).map(|member| member.id.clone()).collect()

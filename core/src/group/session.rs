@@ -5,7 +5,8 @@
 //!   LeaveGroup, or silence for a session ──► out, and the others agree on another generation
 //! ```
 //!
-//! Always true: every member has a session running or a request waiting; a request that waits keeps its member alive.
+//! Always true: every member has a session running or a request waiting; a request that waits keeps its
+//! member alive.
 
 use crate::group::classic_group::{Group, Phase};
 use crate::group::decision::GroupTicket;

@@ -5,18 +5,18 @@
 //!   members that do not sync in time ──► are out, and another generation is prepared
 //! ```
 //!
-//! Always true: an assignment is told only once its record is committed, so that no two coordinators tell different ones for
-//! one generation.
+//! Always true: an assignment is told only once its record is committed, so that no two coordinators tell
+//! different ones for one generation.
 
 use std::collections::BTreeMap;
 
+use crate::group::bounds::{NO_ROOM_TO_WAIT, limit};
 use crate::group::classic_group::{Group, Phase};
 use crate::group::deadlines::Alarm;
 use crate::group::decision::GroupTicket;
-use crate::group::join::limit;
 use crate::group::member::Waiting;
 use crate::group::message::{Answer, MemberId, Opaque, Sync, Synced};
-use crate::group::turn::{NO_ROOM_TO_WAIT, Turn};
+use crate::group::turn::Turn;
 use crate::refusal::Refusal;
 
 impl Group {

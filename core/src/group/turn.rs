@@ -7,7 +7,6 @@ use crate::group::decision::{Decision, GroupTicket, Moment, Reply, When};
 use crate::group::message::{Answer, GroupId};
 use crate::group::settings::GroupSettings;
 use crate::group::weight::Weight;
-use crate::refusal::Refusal;
 
 /// One decision while it is made.
 pub(super) struct Turn<'a> {
@@ -44,7 +43,3 @@ impl Turn<'_> {
         self.deadlines.disarm(group, alarm);
     }
 }
-
-/// No room for another waiting request. Not [`Refusal::Overloaded`]: joining and syncing clients take that
-/// one's code for final, and come back after this one's.
-pub(super) const NO_ROOM_TO_WAIT: Refusal = Refusal::CoordinatorNotAvailable;
