@@ -156,3 +156,25 @@ fn a_member_is_forgotten_with_all_it_held() {
         assert_eq!(world.state(), GroupState::Empty);
     }
 }
+
+#[test]
+fn what_is_due_at_once_is_done_in_bearable_portions() {
+    let settings =
+        GroupSettings { offsets_retention: Duration::from_secs(3_600), ..GroupSettings::default() };
+    let mut world = World::with(settings);
+    let offsets: Vec<_> = (0..2_500).map(|partition| ("events", partition, 1)).collect();
+    world.commit(simple_commit(&offsets));
+    for group in 0..1_500 {
+        world.commit(Commit { group: format!("group-{group}").into(), ..simple_commit(&[("t", 0, 1)]) });
+    }
+    for client in 0..1_500 {
+        let group = format!("members-{}", client % 3);
+        world.join(Join { group: group.into(), requires_known_member: true, ..consumer("a") });
+    }
+    assert_eq!(world.coordinator.group_count(), 1_504);
+    world.pass(20);
+    assert_eq!(world.coordinator.group_count(), 1_501, "all ids that were given are forgotten");
+    world.pass(2 * 60 * 60);
+    assert_eq!(world.coordinator.group_count(), 0);
+    assert!(world.records_per_tick_max <= 1_000, "{} records of one tick", world.records_per_tick_max);
+}

@@ -20,6 +20,7 @@ pub struct World {
     pub coordinator: GroupCoordinator,
     pub settings: GroupSettings,
     pub log: Vec<GroupRecord>,
+    pub records_per_tick_max: usize,
     now_ms: u64,
     asked: u64,
     replies: BTreeMap<GroupTicket, Reply>,
@@ -44,6 +45,7 @@ impl World {
             coordinator: GroupCoordinator::loading(settings),
             settings,
             log: Vec::new(),
+            records_per_tick_max: 0,
             now_ms: 1_000,
             asked: 0,
             replies: BTreeMap::new(),
@@ -88,6 +90,7 @@ impl World {
         {
             self.now_ms = self.now_ms.max(due.0.div_ceil(1_000_000));
             let decision = self.coordinator.tick(self.moment());
+            self.records_per_tick_max = self.records_per_tick_max.max(decision.records.len());
             self.take(decision);
         }
         self.now_ms = end_ms;

@@ -90,12 +90,16 @@ fn o4_a_partition_without_an_offset_is_no_error_and_all_are_those_that_have_one(
 #[test]
 fn o5_offsets_of_an_empty_group_go_seven_days_after_it_became_empty_and_the_group_with_them() {
     let mut world = World::new();
-    let member = world.stable(&[consumer("a")]).remove(0);
+    let patient = Join { session_timeout: Duration::from_secs(1_800), ..consumer("a") };
+    let member = world.stable(&[patient]).remove(0);
     world.commit(commit_of(&member, &[("events", 0, 7)]));
-    world.pass(5);
+    for _ in 0..8 {
+        world.pass(1_799);
+        assert_eq!(world.heartbeat(&member), Ok(()));
+    }
     world.leave(&[(&member.member, None)]);
     world.pass(7 * DAY - 601);
-    assert_eq!(world.stored(), ["events-0=7"]);
+    assert_eq!(world.stored(), ["events-0=7"], "seven days and four hours after its commit");
     world.pass(1_200);
     assert_eq!(world.stored(), [""; 0]);
     assert_eq!(world.coordinator.group_count(), 0);
@@ -216,6 +220,7 @@ fn o7_who_asks_for_offsets_as_a_member_must_be_one_of_the_current_generation() {
     assert_eq!(world.fetch(ask(&member.member, 1)), Ok(Vec::new()));
     assert_eq!(world.fetch(ask(&member.member, 2)), Err(Refusal::IllegalGeneration));
     assert_eq!(world.fetch(ask("nobody", 1)), Err(Refusal::UnknownMember));
+    assert_eq!(world.fetch(ask(&member.member, -1)), Ok(Vec::new()));
     assert_eq!(world.fetch(ask("", -1)), Ok(Vec::new()));
     assert_eq!(
         world.fetch(FetchOffsets { group: "none".into(), ..ask("a", 1) }),

@@ -2,12 +2,12 @@
 
 use ringlog_core::group::GroupCoordinator;
 use ringlog_core::group::decision::{GroupTicket, When};
-use ringlog_core::group::message::{Answer, GroupState, ListFilter, Request};
+use ringlog_core::group::message::{Answer, Commit, GroupState, Join, ListFilter, Request};
 use ringlog_core::group::record::GroupRecord;
 use ringlog_core::group::settings::GroupSettings;
 use ringlog_core::refusal::Refusal;
 
-use crate::harness::{GROUP, World, consumer, simple_commit, text};
+use crate::harness::{GROUP, World, again, commit_of, consumer, simple_commit, text};
 
 fn listed(world: &mut World, states: &[&str], types: &[&str]) -> Vec<(String, String, GroupState)> {
     let names = |names: &[&str]| names.iter().map(|name| (*name).into()).collect();
@@ -44,10 +44,7 @@ fn g14_a_group_that_is_not_there_is_not_found() {
 fn g15_groups_are_listed_by_state_and_type_in_any_case() {
     let mut world = World::new();
     world.stable(&[consumer("a")]);
-    world.commit(ringlog_core::group::message::Commit {
-        group: "simple".into(),
-        ..simple_commit(&[("t", 0, 1)])
-    });
+    world.commit(Commit { group: "simple".into(), ..simple_commit(&[("t", 0, 1)]) });
     let stable = || (GROUP.to_string(), "consumer".to_string(), GroupState::Stable);
     let simple = || ("simple".to_string(), String::new(), GroupState::Empty);
     assert_eq!(listed(&mut world, &[], &[]), [stable(), simple()]);
@@ -61,7 +58,7 @@ fn g15_only_a_group_without_members_can_be_deleted_and_all_of_it_goes() {
     let mut world = World::new();
     assert_eq!(world.delete_group(), Err(Refusal::GroupIdNotFound));
     let member = world.stable(&[consumer("a")]).remove(0);
-    world.commit(crate::harness::commit_of(&member, &[("events", 0, 7), ("events", 1, 8)]));
+    world.commit(commit_of(&member, &[("events", 0, 7), ("events", 1, 8)]));
     assert_eq!(world.delete_group(), Err(Refusal::NonEmptyGroup));
     world.leave(&[(&member.member, None)]);
     assert_eq!(world.delete_group(), Ok(()));
@@ -70,6 +67,18 @@ fn g15_only_a_group_without_members_can_be_deleted_and_all_of_it_goes() {
         matches!(record, GroupRecord::Offset { value: None, .. } | GroupRecord::Group { value: None, .. })
     };
     assert_eq!(world.log.iter().rev().take_while(|record| is_tombstone(record)).count(), 3);
+}
+
+#[test]
+fn g15_a_deleted_group_has_forgotten_whom_it_gave_an_id() {
+    let mut world = World::new();
+    world.commit(simple_commit(&[("events", 0, 1)]));
+    let join = Join { requires_known_member: true, ..consumer("a") };
+    let ticket = world.join(join.clone());
+    assert_eq!(world.delete_group(), Ok(()));
+    assert_eq!(world.coordinator.group_count(), 0);
+    let late = world.join(again(&join, &world.member(ticket)));
+    assert_eq!(world.join_refusal(late), &Refusal::UnknownMember);
 }
 
 #[test]
@@ -87,9 +96,9 @@ fn while_loading_everybody_is_told_to_wait_and_nothing_is_decided() {
 #[test]
 fn an_empty_group_name_is_for_offsets_alone() {
     let mut world = World::new();
-    let ticket = world.join(ringlog_core::group::message::Join { group: "".into(), ..consumer("a") });
+    let ticket = world.join(Join { group: "".into(), ..consumer("a") });
     assert_eq!(world.join_refusal(ticket), &Refusal::InvalidGroupId);
-    let commit = ringlog_core::group::message::Commit { group: "".into(), ..simple_commit(&[("t", 0, 1)]) };
+    let commit = Commit { group: "".into(), ..simple_commit(&[("t", 0, 1)]) };
     assert_eq!(world.commit(commit), [Ok(())]);
     let ticket = world.ask(Request::Describe("".into()));
     assert!(matches!(&world.reply(ticket).answer, Answer::Describe(Ok(_))));

@@ -123,6 +123,18 @@ fn g11_one_that_was_only_given_an_id_can_leave_and_a_group_that_is_not_there_has
 }
 
 #[test]
+fn g11_one_that_was_only_given_an_id_and_leaves_is_waited_for_no_longer() {
+    let mut world = World::new();
+    let member = world.stable(&[consumer("a")]).remove(0);
+    let ticket = world.join(Join { requires_known_member: true, ..consumer("b") });
+    let knocking = world.member(ticket);
+    let rejoin = world.join(again(&consumer("a"), &member.member));
+    assert!(world.waits(rejoin));
+    assert_eq!(world.leave(&[(&knocking, None)]), [Ok(())]);
+    assert_eq!(world.joined(rejoin).generation, GroupGeneration(2));
+}
+
+#[test]
 fn g11_when_the_last_member_leaves_the_group_is_empty_and_that_is_written() {
     let mut world = World::new();
     let member = world.stable(&[consumer("a")]).remove(0);

@@ -132,6 +132,36 @@ fn g10_a_group_of_static_members_that_are_all_away_waits_until_their_sessions_en
 }
 
 #[test]
+fn g10_the_new_self_has_to_ask_for_its_assignment_where_the_earlier_one_had_not() {
+    let mut world = World::new();
+    let joins = [consumer("leader"), static_consumer("box")];
+    let tickets = joins.clone().map(|join| world.join(join));
+    world.pass(0);
+    let leader = world.joiner(tickets[0], &joins[0]);
+    world.sync(&leader, &[]);
+    let restarted = world.join(joins[1].clone());
+    let member = world.joiner(restarted, &joins[1]);
+    for _ in 0..12 {
+        assert_eq!((world.heartbeat(&leader), world.heartbeat(&member)), (Ok(()), Ok(())));
+        world.pass(5);
+    }
+    assert_eq!(world.heartbeat(&member), Err(Refusal::UnknownMember));
+}
+
+#[test]
+fn g10_who_joins_static_members_that_are_away_waits_for_them_no_longer_than_a_rebalance() {
+    let mut world = World::new();
+    let slow = |join: Join| Join { session_timeout: std::time::Duration::from_secs(300), ..join };
+    let leader = world.stable(&[slow(static_consumer("a")), slow(static_consumer("b"))]).remove(0);
+    world.leave(&[(&leader.member, Some("a"))]);
+    world.pass(70);
+    let newcomer = world.join(consumer("c"));
+    assert!(world.waits(newcomer));
+    world.pass(50);
+    assert_eq!(world.joined(newcomer).leader, world.member(newcomer));
+}
+
+#[test]
 fn g10_after_a_fail_over_the_new_self_is_the_member() {
     let mut world = World::new();
     let earlier = world.stable(&[static_consumer("box")]).remove(0);

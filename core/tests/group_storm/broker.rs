@@ -1,10 +1,10 @@
 //! A coordinator with its log, of which only a part is committed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringlog_core::group::GroupCoordinator;
 use ringlog_core::group::decision::{Decision, GroupTicket, Moment, Reply, When};
-use ringlog_core::group::message::Request;
+use ringlog_core::group::message::{Answer, GroupId, GroupState, Request};
 use ringlog_core::group::record::GroupRecord;
 use ringlog_core::group::settings::GroupSettings;
 use ringlog_core::ids::{PartitionIndex, TopicName};
@@ -47,6 +47,11 @@ pub fn key_of(record: &GroupRecord) -> Key {
             Key::Offset(group.to_string(), topic.clone(), *partition)
         }
     }
+}
+
+fn group_of(record: &GroupRecord) -> &GroupId {
+    let (GroupRecord::Group { group, .. } | GroupRecord::Offset { group, .. }) = record;
+    group
 }
 
 fn is_tombstone(record: &GroupRecord) -> bool {
@@ -151,6 +156,31 @@ impl Broker {
             let mut rebuilt = GroupCoordinator::loading(self.settings);
             log.iter().for_each(|record| rebuilt.replay(record));
             assert_eq!(by_key(rebuilt.records()), living);
+        }
+        self.assert_what_is_at_rest_stays_so();
+    }
+
+    /// Groups which have no rebalance in flight look the same to tools after a fail-over.
+    fn assert_what_is_at_rest_stays_so(&self) {
+        let moment = Moment { now: Instant(u64::MAX / 2), wall: Timestamp(0), random: 0 };
+        let mut living = self.coordinator.clone();
+        let mut rebuilt = GroupCoordinator::loading(self.settings);
+        self.log.iter().for_each(|record| rebuilt.replay(record));
+        rebuilt.become_active(moment);
+        let groups: Vec<GroupId> = self.log.iter().map(|record| group_of(record).clone()).collect();
+        for group in groups.into_iter().collect::<BTreeSet<_>>() {
+            let describe = |coordinator: &mut GroupCoordinator| {
+                let request = Request::Describe(group.clone());
+                coordinator.handle(request, GroupTicket(0), moment).replies.remove(0).answer
+            };
+            let (before, after) = (describe(&mut living), describe(&mut rebuilt));
+            let in_flight = |answer: &Answer| match answer {
+                Answer::Describe(Ok(group)) => !matches!(group.state, GroupState::Stable | GroupState::Empty),
+                _ => true,
+            };
+            if !in_flight(&before) && !in_flight(&after) {
+                assert_eq!(before, after);
+            }
         }
     }
 }

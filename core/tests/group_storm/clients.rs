@@ -36,7 +36,7 @@ pub struct Client {
     pub generation: GroupGeneration,
     pub doing: Doing,
     /// What to go on with if an answer says nothing new.
-    pub was_working: bool,
+    pub before: Doing,
     protocols: Vec<Protocol>,
     session_seconds: u64,
     rebalance_seconds: u64,
@@ -45,17 +45,15 @@ pub struct Client {
 
 impl Client {
     pub fn new(index: usize, group_count: usize, random: &mut Random) -> Client {
-        let instance_count = 20;
         let is_static = random.one_in(4);
         Client {
             group: random.below(group_count),
             name: format!("client-{index}"),
-            // Several clients may have the same name: they fence each other.
-            instance: is_static.then(|| format!("box-{}", random.below(instance_count)).into()),
+            instance: is_static.then(|| static_name(random)),
             member: "".into(),
             generation: GroupGeneration::NONE,
             doing: Doing::Dead,
-            was_working: false,
+            before: Doing::Dead,
             protocols: protocols(random),
             session_seconds: 6 + random.below(20) as u64,
             rebalance_seconds: 5 + random.below(REBALANCE_SECONDS_MAX as usize - 4) as u64,
@@ -95,7 +93,8 @@ impl Client {
         })
     }
 
-    /// A leader gives every partition to one member. The text tells the round, so that two of them can be told apart.
+    /// A leader gives every partition to one member. The text tells the round, so that two of them can be
+    /// told apart.
     pub fn sync(&self, joined: &Joined, round: u64) -> Request {
         let is_leader = joined.leader == self.member && !joined.skip_assignment;
         let members = if is_leader { &joined.members[..] } else { &[] };
@@ -171,6 +170,11 @@ impl Client {
             other => panic!("{} does not expect {other:?}", self.name),
         }
     }
+}
+
+/// A static member's name. Several clients may have the same: they fence each other.
+pub fn static_name(random: &mut Random) -> InstanceId {
+    format!("box-{}", random.below(20)).into()
 }
 
 /// All know `range`; who knows what besides, and what it says, is chance.

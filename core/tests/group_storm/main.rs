@@ -1,5 +1,6 @@
-//! Storms over a coordinator, by seed: hundreds of members join, leave, die, are silent, start again and commit, answers get
-//! lost, time jumps, and the coordinator is lost and rebuilt from as much of its log as was committed.
+//! Storms over a coordinator, by seed: hundreds of members join, leave, die, are silent, start again and
+//! commit, answers get lost, time jumps, and the coordinator is lost and rebuilt from as much of its log as
+//! was committed.
 //!
 //! ```text
 //!   clients ──► coordinator ──► log ──► committed up to somewhere      a crash keeps at least that much
@@ -7,10 +8,11 @@
 //!      └─────────────┘
 //! ```
 //!
-//! Always true, and checked: every request is answered once and in bearable time; an assignment of a generation is the same
-//! for all who hear of it, and no partition has two owners in it; generations only grow; a commit that was acknowledged is there
-//! until it may go; what a coordinator rebuilt from the log says is what the living one says; bounds hold. Left in peace, every
-//! group comes to rest with all its members; left alone, it becomes empty.
+//! Always true, and checked: every request is answered once and in bearable time; an assignment of a
+//! generation is the same for all who hear of it, and no partition has two owners in it; generations only
+//! grow; a commit that was acknowledged is there until it may go; what a coordinator rebuilt from the log
+//! says is what the living one says; bounds hold. Left in peace, every group comes to rest with all its
+//! members; left alone, it becomes empty.
 //!
 //! `RINGLOG_GROUP_SEEDS` says how many seeds, `RINGLOG_GROUP_SEED` runs one.
 
@@ -20,7 +22,7 @@ mod storm;
 
 use storm::Storm;
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 250;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok().map(|text| text.parse().expect("a number"))
@@ -40,5 +42,6 @@ fn groups_survive_storms() {
             Err(_) => panic!("seed {seed} fails: RINGLOG_GROUP_SEED={seed} runs it alone"),
         }
     }
+    println!("{seen:?}");
     seen.assert_all_happened();
 }

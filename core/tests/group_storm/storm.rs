@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use ringlog_core::group::decision::{GroupTicket, Reply};
+use ringlog_core::group::decision::{GroupTicket, Reply, When};
 use ringlog_core::group::message::*;
 use ringlog_core::group::record::GroupRecord;
 use ringlog_core::group::settings::GroupSettings;
@@ -12,9 +12,10 @@ use ringlog_core::limits::GroupLimits;
 use ringlog_core::refusal::Refusal;
 
 use crate::broker::{Broker, Key, Random, key_of};
-use crate::clients::{Client, Doing, PARTITIONS, REBALANCE_SECONDS_MAX, TOPIC};
+use crate::clients::{Client, Doing, PARTITIONS, REBALANCE_SECONDS_MAX, TOPIC, static_name};
 
-const CLIENTS: usize = 200;
+/// From a few, which soon have agreed, to so many that somebody always comes or goes.
+const CLIENTS: [usize; 4] = [6, 15, 40, 200];
 const GROUPS: usize = 5;
 const STEPS: usize = 2_000;
 const RETENTION: Duration = Duration::from_secs(3_600);
@@ -39,6 +40,11 @@ pub struct Storm {
     open: BTreeMap<GroupTicket, Open>,
     tickets: u64,
     is_tight: bool,
+    /// Whether everybody does at once what is asked of it.
+    is_calm: bool,
+    /// How seldom the log is committed, and the coordinator lost.
+    commits_one_in: usize,
+    fails_one_in: usize,
     /// How often each group has ended; one of the same name later begins anew.
     ends: BTreeMap<String, u64>,
     /// The largest generation heard of, by group.
@@ -118,14 +124,18 @@ impl Storm {
             limits: if is_tight { tight } else { roomy },
             ..GroupSettings::default()
         };
-        let clients = (0..CLIENTS).map(|index| Client::new(index, GROUPS, &mut random)).collect();
+        let client_count = CLIENTS[random.below(CLIENTS.len())];
+        let clients = (0..client_count).map(|index| Client::new(index, GROUPS, &mut random)).collect();
         Storm {
             broker: Broker::new(settings),
+            commits_one_in: [1, 1, 4, 12][random.below(4)],
+            fails_one_in: [1, 2, 4, 8][random.below(4)],
             random,
             clients,
             open: BTreeMap::new(),
             tickets: 0,
             is_tight,
+            is_calm: false,
             ends: BTreeMap::new(),
             generations: BTreeMap::new(),
             owners: BTreeMap::new(),
@@ -153,13 +163,13 @@ impl Storm {
     fn step(&mut self) {
         match self.random.below(100) {
             0..70 => {
-                let client = self.random.below(CLIENTS);
+                let client = self.random.below(self.clients.len());
                 self.act(client);
             }
-            70..85 => self.commit_some(),
-            85..97 => self.time_passes(),
-            97 => self.an_operator_acts(),
-            98 if self.random.one_in(3) => self.fail_over(),
+            70..85 if self.random.one_in(self.commits_one_in) => self.commit_some(),
+            70..96 => self.time_passes(),
+            96..98 => self.an_operator_acts(),
+            98 if self.random.one_in(self.fails_one_in) => self.fail_over(),
             99 if self.random.one_in(20) => {
                 let hours = 1 + self.random.below(3) as u64;
                 self.pass(hours * 3_600_000);
@@ -176,6 +186,11 @@ impl Storm {
             Doing::Dead => client.start(),
             Doing::Outside => {
                 let request = client.join();
+                self.ask(Some(index), request);
+            }
+            // Alive, and busy with something else than its assignment.
+            Doing::Joined(_) if !self.is_calm && self.random.one_in(5) => {
+                let request = client.heartbeat();
                 self.ask(Some(index), request);
             }
             Doing::Joined(joined) => {
@@ -214,12 +229,13 @@ impl Storm {
     fn an_operator_acts(&mut self) {
         let group: GroupId = format!("group-{}", self.random.below(GROUPS)).into();
         let partitions = vec![(TOPIC.into(), PartitionIndex(self.random.below(PARTITIONS) as i32))];
-        let request = match self.random.below(6) {
+        let request = match self.random.below(7) {
             0 => Request::Describe(group),
             1 => Request::List(ListFilter::default()),
             2 => Request::DeleteGroup(group),
             3 => Request::DeleteOffsets(DeleteOffsets { group, partitions }),
             4 if self.random.one_in(4) => Request::TopicDeleted(TOPIC.into()),
+            5 => leave_by_name(group, &mut self.random),
             _ => fetch_all(group),
         };
         self.ask(None, request);
@@ -229,8 +245,7 @@ impl Storm {
         self.tickets += 1;
         let ticket = GroupTicket(self.tickets);
         if let Some(client) = client.map(|index| &mut self.clients[index]) {
-            client.was_working = client.doing == Doing::Working;
-            client.doing = Doing::Asking;
+            client.before = std::mem::replace(&mut client.doing, Doing::Asking);
         }
         if !matches!(request, Request::TopicDeleted(_)) {
             let (asked_ms, ends) = (self.broker.now_ms, self.ends_of(&request));
@@ -263,7 +278,8 @@ impl Storm {
             1..3 => self.random.below(3_000),
             _ => self.random.below(300),
         };
-        self.pass(ms as u64);
+        // So that each of many clients has its say before its session ends.
+        self.pass((ms * 15 / self.clients.len().max(15)) as u64);
     }
 
     /// Time passes; the coordinator is woken when it wants to be, or too late.
@@ -301,8 +317,15 @@ impl Storm {
         }
         let ticket = waiting[self.random.below(waiting.len())];
         let open = self.open.get_mut(&ticket).expect("chosen among them");
-        if let Some(client) = open.client.take().map(|index| &mut self.clients[index]) {
-            client.doing = if self.random.one_in(2) { Doing::Outside } else { Doing::Dead };
+        let Some(index) = open.client.take() else { return };
+        let client = &mut self.clients[index];
+        match self.random.below(3) {
+            0 => client.doing = Doing::Outside,
+            1 => client.doing = Doing::Dead,
+            _ => {
+                let leave = client.leave();
+                self.ask(Some(index), leave);
+            }
         }
     }
 
@@ -311,7 +334,7 @@ impl Storm {
     fn deliver(&mut self, replies: Vec<Reply>) {
         for reply in replies {
             let open = self.open.remove(&reply.ticket).expect("every request is answered once");
-            self.check_answer(&open, &reply.answer);
+            self.check_answer(&open, &reply);
             if let Some(index) = open.client {
                 self.hear(index, &reply.answer);
             }
@@ -320,7 +343,7 @@ impl Storm {
 
     fn hear(&mut self, index: usize, answer: &Answer) {
         let client = &mut self.clients[index];
-        let goes_on = if client.was_working { Doing::Working } else { Doing::Outside };
+        let goes_on = client.before.clone();
         let refusal = match answer {
             Answer::Join(JoinAnswer { member, outcome: Ok(joined) }) => {
                 client.member = member.clone();
@@ -339,6 +362,13 @@ impl Storm {
             }
             Answer::Sync(Ok(_)) => {
                 client.doing = Doing::Working;
+                return;
+            }
+            // Alive, and busy with what it has read: it will join later.
+            Answer::Heartbeat(Err(Refusal::RebalanceInProgress))
+                if !self.is_calm && self.random.one_in(2) =>
+            {
+                client.doing = goes_on;
                 return;
             }
             Answer::Join(JoinAnswer { outcome: Err(refusal), .. })
@@ -365,17 +395,22 @@ impl Storm {
     }
 
     /// What must be true of an answer, whether its client hears it or not.
-    fn check_answer(&mut self, open: &Open, answer: &Answer) {
+    fn check_answer(&mut self, open: &Open, reply: &Reply) {
         if open.ends < self.ends_of(&open.request) {
             return;
         }
-        match (&open.request, answer) {
+        match (&open.request, &reply.answer) {
+            // One that waited to be committed may come after news of a later generation.
+            (Request::Join(_), Answer::Join(JoinAnswer { outcome: Ok(joined), .. }))
+                if reply.when == When::Committed =>
+            {
+                self.seen.skipped_assignments += u64::from(joined.skip_assignment);
+            }
             (Request::Join(join), Answer::Join(JoinAnswer { outcome: Ok(joined), .. })) => {
                 let known = self.generations.entry(join.group.to_string()).or_insert(GroupGeneration(0));
                 assert!(joined.generation >= *known, "{} after {known:?}: {joined:?}", join.group);
                 *known = joined.generation;
                 self.seen.generations += u64::from(!joined.members.is_empty());
-                self.seen.skipped_assignments += u64::from(joined.skip_assignment);
             }
             (Request::Sync(sync), Answer::Sync(Ok(synced))) => self.check_assignment(sync, synced),
             (Request::Commit(commit), Answer::Commit(results)) if results == &[Ok(())] => {
@@ -392,6 +427,10 @@ impl Storm {
                     let key = (fetch.group.to_string(), offset.partition.0 as usize);
                     let stored = offset.stored.as_ref().expect("all that are stored").offset.0;
                     assert!(self.acknowledged.get(&key).is_none_or(|offset| *offset <= stored));
+                    // What was told must not be lost either.
+                    if self.gone.get(&key).is_none_or(|gone| *gone < stored) {
+                        self.acknowledged.insert(key, stored);
+                    }
                 }
             }
             _ => {}
@@ -479,8 +518,9 @@ impl Storm {
 
     /// No more deaths, no more lost answers: every group agrees on one generation with everybody who is alive.
     fn come_to_rest(&mut self) {
-        for round in 0..60 {
-            for index in 0..CLIENTS {
+        self.is_calm = true;
+        for round in 0..120 {
+            for index in 0..self.clients.len() {
                 match self.clients[index].doing {
                     Doing::Dead | Doing::Asking => {}
                     Doing::Working => {
@@ -492,8 +532,9 @@ impl Storm {
             }
             let replies = self.broker.commit_up_to(usize::MAX);
             self.deliver(replies);
-            self.pass(4_000);
-            if round > 20 && self.is_at_rest() {
+            // So often that even the least patient group hears of a rebalance and joins in time.
+            self.pass(2_000);
+            if round > 45 && self.is_at_rest() {
                 self.seen.rests += 1;
                 return;
             }
@@ -533,6 +574,13 @@ fn fetch_all(group: GroupId) -> Request {
         partitions: None,
         require_stable: false,
     })
+}
+
+/// An operator removes a static member, whatever it is doing.
+fn leave_by_name(group: GroupId, random: &mut Random) -> Request {
+    let instance = Some(static_name(random));
+    let leaving = LeavingMember { member: "".into(), instance, reason: None };
+    Request::Leave(Leave { group, members: vec![leaving] })
 }
 
 fn generation_of(record: GroupRecord) -> Option<(String, GroupGeneration)> {
