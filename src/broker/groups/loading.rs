@@ -3,11 +3,12 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use ringlog_core::group::message::Request;
 use ringlog_core::group::record::GroupRecord;
 use ringlog_core::metadata::topic_name::CONSUMER_OFFSETS_TOPIC;
 use ringlog_runtime::environment::{Environment, TaskClass};
 
-use crate::broker::groups::seat::{Seat, Work};
+use crate::broker::groups::seat::{Asker, Seat, Work};
 use crate::broker::own_records;
 use crate::broker::partition::Partition;
 use crate::broker::shard::Shard;
@@ -25,6 +26,18 @@ impl<E: Environment> Shard<E> {
         let known = self.groups.seats.borrow_mut().insert(partition.id, seat.clone());
         assert!(known.is_none(), "a partition of groups has one seat");
         self.env.spawn(TaskClass::Network, self.clone().load_groups(seat, partition.clone()));
+    }
+
+    /// Topics may have been deleted while nobody coordinated, or before their offsets' records were written.
+    fn forget_missing_topics(self: &Rc<Self>, seat: &Rc<Seat>) {
+        let image = self.image();
+        let mut topics: Vec<_> =
+            seat.committed(usize::MAX).into_iter().map(|(_, topic, _, _)| topic).collect();
+        topics.sort_unstable();
+        topics.dedup();
+        for topic in topics.into_iter().filter(|topic| image.topic(topic).is_none()) {
+            self.coordinate(seat, Work::Request(Request::TopicDeleted(topic), Asker::Nobody));
+        }
     }
 
     async fn load_groups(self: Rc<Self>, seat: Rc<Seat>, partition: Rc<Partition<E>>) {
@@ -57,5 +70,6 @@ impl<E: Environment> Shard<E> {
         } else {
             self.coordinate(&seat, Work::Activate);
         }
+        self.forget_missing_topics(&seat);
     }
 }
