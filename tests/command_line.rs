@@ -244,6 +244,93 @@ fn what_cannot_be_produced_or_consumed_is_told_with_its_place() {
     assert!(refusal.contains("MESSAGE_TOO_LARGE") && refusal.contains("--batch-bytes"), "{refusal}");
 }
 
+/// A stopped broker whose topic `dumped` holds three records.
+fn stopped_with_three_records() -> Session {
+    let mut session = Session::start();
+    session.run_with("produce dumped -K : -H trace=7 --compression zstd", b"a:one\nb:two\n").well();
+    session.run_with("produce dumped --acks 1", b"three\n").well();
+    assert_eq!(session.broker.terminate().code(), Some(0));
+    session
+}
+
+#[test]
+fn every_file_of_a_stopped_broker_is_shown_and_found_whole() {
+    let session = stopped_with_three_records();
+    let data = session.broker.data();
+    let items = objects(&ringlog_with(&format!("dump-log --records --json {}", data.display()), b"").well());
+    let of_type =
+        |name: &str| items.iter().filter(|item| item["type"] == name).cloned().collect::<Vec<Value>>();
+
+    let batches = of_type("batch");
+    assert_eq!((&batches[0]["codec"], &batches[0]["records"]), (&"zstd".into(), &2.into()));
+    assert_eq!((&batches[1]["base_offset"], &batches[1]["position"]), (&2.into(), &batches[0]["size_bytes"]));
+    assert!(batches.iter().all(|batch| batch["is_valid"] == true), "{batches:?}");
+    let records = of_type("record");
+    let pairs: Vec<(&Value, &Value)> =
+        records.iter().map(|record| (&record["key"], &record["value"])).collect();
+    let (a, b, none) = (Value::from("a"), Value::from("b"), Value::Null);
+    assert_eq!(pairs, [(&a, &"one".into()), (&b, &"two".into()), (&none, &"three".into())]);
+    assert_eq!(
+        (&records[0]["topic"], &records[0]["headers"][0]["name"]),
+        (&"dumped".into(), &"trace".into())
+    );
+
+    let entries = of_type("commit")
+        .iter()
+        .map(|commit| commit["entries"].as_array().expect("a list").len())
+        .sum::<usize>();
+    assert!(entries >= 2, "both batches went through the journal");
+    assert!(of_type("checkpoint").iter().any(|checkpoint| checkpoint["is_clean"] == true));
+    assert!(
+        of_type("partition")
+            .iter()
+            .any(|partition| partition["topic"] == "dumped" && partition["end_offset"] == 3)
+    );
+    let frames = of_type("frame");
+    let names_the_topic = |frame: &Value| frame["records"].to_string().contains("dumped");
+    assert!(frames.iter().any(names_the_topic), "{frames:?}");
+    assert_eq!(of_type("time-entry").len(), 1);
+
+    let segment = data.join("dumped-0/00000000000000000000.log");
+    let text = ringlog_with(&format!("dump-log --files {} --deep-iteration", segment.display()), b"").well();
+    assert!(
+        text.contains("at 0: offsets 0 to 1, 2 records") && text.contains("NO_HEADERS\tnull\tthree\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn damage_is_told_with_its_place_and_the_rest_is_still_shown() {
+    let session = stopped_with_three_records();
+    let segment = session.broker.data().join("dumped-0/00000000000000000000.log");
+    let whole = std::fs::read(&segment).expect("the segment is there");
+    let dump = || ringlog_with(&format!("dump-log --json {}", segment.display()), b"");
+    let damage_of = |said: &Said| {
+        let items = objects(&said.output);
+        let batches = items.iter().filter(|item| item["type"] == "batch").count();
+        let damage = items.into_iter().find(|item| item["type"] == "damage").expect("damage is told");
+        (said.code, batches, damage)
+    };
+
+    let mut bytes = whole.clone();
+    bytes[70] ^= 1;
+    std::fs::write(&segment, &bytes).expect("the segment is ours");
+    let (code, batches, damage) = damage_of(&dump());
+    assert_eq!((code, batches, &damage["position"]), (5, 2, &0.into()));
+    assert!(damage["reason"].as_str().expect("words").contains("checksum"), "{damage}");
+
+    let cut = whole.len() - 5;
+    std::fs::write(&segment, &whole[..cut]).expect("the segment is ours");
+    let (code, batches, damage) = damage_of(&dump());
+    assert_eq!((code, batches), (5, 1));
+    assert_eq!(damage["position"], objects(&dump().output)[1]["size_bytes"]);
+
+    let said = dump();
+    assert!(said.problem.contains("damage in 1 place"), "{}", said.problem);
+    let missing = ringlog_with("dump-log /nowhere/00000000000000000000.log", b"").refused(1);
+    assert!(missing.contains("/nowhere/00000000000000000000.log cannot be read: No such file"), "{missing}");
+}
+
 #[test]
 fn exit_codes_tell_a_wrong_line_from_a_missing_broker() {
     for wrong in [

@@ -16,6 +16,8 @@ pub mod exit_codes {
     pub const UNREACHABLE: u8 = 3;
     /// The broker does not serve what the command needs.
     pub const NOT_SERVED: u8 = 4;
+    /// Something that was looked at is not as it should be: damaged files, an unfit host.
+    pub const NOT_WELL: u8 = 5;
 }
 
 /// Why a command did not do what it was asked for.
@@ -27,6 +29,11 @@ pub enum CommandFailure {
     Usage(String),
     /// Something given to the command cannot be read.
     Input(String),
+    /// Files are damaged; where was shown already.
+    Damaged {
+        /// In how many places.
+        count: usize,
+    },
     /// Some of several things failed; each was told already.
     Partly {
         /// How many failed.
@@ -55,6 +62,7 @@ impl CommandFailure {
                 | ClientFailure::Lost { .. }
                 | ClientFailure::Garbled { .. },
             ) => exit_codes::UNREACHABLE.into(),
+            CommandFailure::Damaged { .. } => exit_codes::NOT_WELL.into(),
             CommandFailure::Client(_)
             | CommandFailure::Input(_)
             | CommandFailure::Partly { .. }
@@ -68,6 +76,10 @@ impl fmt::Display for CommandFailure {
         match self {
             CommandFailure::Client(failure) => failure.fmt(formatter),
             CommandFailure::Usage(words) | CommandFailure::Input(words) => formatter.write_str(words),
+            CommandFailure::Damaged { count } => {
+                let places = if *count == 1 { "place" } else { "places" };
+                write!(formatter, "damage in {count} {places}")
+            }
             CommandFailure::Partly { failed, count } => write!(formatter, "{failed} of {count} failed"),
             CommandFailure::Output(error) => write!(formatter, "the result cannot be written: {error}"),
         }

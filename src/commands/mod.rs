@@ -9,6 +9,7 @@
 //! - [`output`], [`table`], [`failure`]: what is printed, and how a command ends
 //! - [`topic`], [`cluster`]: what a cluster holds
 //! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
+//! - [`dump_log`]: what is in the files of a data directory
 //! - [`time`]: moments as people write them
 //! - [`completions`]: for shells
 //!
@@ -19,6 +20,7 @@ pub mod arguments;
 pub mod cluster;
 pub mod completions;
 pub mod consume;
+pub mod dump_log;
 pub mod failure;
 pub mod kafka_spelling;
 pub mod line_format;
@@ -55,6 +57,7 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
         ToolCommand::Cluster(arguments) => cluster::run(arguments, sink)?,
         ToolCommand::Produce(arguments) => produce::run(arguments, io::stdin().lock(), sink)?,
         ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
+        ToolCommand::DumpLog(arguments) => dump_log::run(arguments, sink)?,
         ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
     }
     Ok(ExitCode::SUCCESS)

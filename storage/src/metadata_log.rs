@@ -304,6 +304,42 @@ fn read_frames(bytes: &[u8], path: &Path) -> Result<(Vec<MetadataRecord>, End), 
     }
 }
 
+/// A whole frame of a metadata log, for tools that show one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ReadFrame {
+    /// Where it begins in the file.
+    pub position: u64,
+    /// The index of its first record; for an end frame, of the next record.
+    pub first_index: u64,
+    /// Its records; none in an end frame.
+    pub records: Vec<MetadataRecord>,
+}
+
+/// Bytes of a metadata log that are no whole frame, or not the one that should stand there.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct FrameFault {
+    /// Where the frame begins.
+    pub position: u64,
+    /// What is wrong with it.
+    pub reason: String,
+}
+
+/// The frames of a metadata log's bytes; ends with the first that cannot be read.
+pub fn each_frame(bytes: &[u8]) -> impl Iterator<Item = Result<ReadFrame, FrameFault>> {
+    let mut end = Some(End::START);
+    std::iter::from_fn(move || {
+        let here = end.take()?;
+        let rest = bytes.get(usize::try_from(here.position).ok()?..).filter(|rest| !rest.is_empty())?;
+        let read = Frame::at_start(rest).and_then(|frame| {
+            frame.continues(&here)?;
+            let records = frame.records()?;
+            end = Some(here.after(frame.body.len(), frame.record_count, frame.checksum));
+            Ok(ReadFrame { position: here.position, first_index: frame.first_index, records })
+        });
+        Some(read.map_err(|reason| FrameFault { position: here.position, reason }))
+    })
+}
+
 /// Whether a whole frame begins anywhere behind the damaged one.
 fn a_frame_follows(damaged: &[u8]) -> bool {
     (1..damaged.len()).any(|position| Frame::at_start(&damaged[position..]).is_ok())
@@ -313,6 +349,20 @@ fn a_frame_follows(damaged: &[u8]) -> bool {
 mod tests {
     use super::*;
     use ringlog_runtime::memory::{MemoryWorld, Options};
+
+    #[test]
+    fn frames_are_shown_until_the_first_that_cannot_be_read() {
+        let mut bytes = log_of(&[&[named(1), named(2)], &[named(3)]]);
+        let frames: Vec<ReadFrame> = each_frame(&bytes).map(Result::unwrap).collect();
+        let shown: Vec<(u64, usize)> =
+            frames.iter().map(|frame| (frame.first_index, frame.records.len())).collect();
+        assert_eq!(shown, [(0, 2), (2, 0), (2, 1), (3, 0)]);
+        let damaged_at = frames[2].position;
+        bytes[damaged_at as usize + HEADER_BYTES] ^= 1;
+        let shown: Vec<_> = each_frame(&bytes).collect();
+        assert_eq!(shown.len(), 3);
+        assert_eq!(shown[2].as_ref().unwrap_err().position, damaged_at);
+    }
 
     fn named(number: u64) -> MetadataRecord {
         MetadataRecord::ClusterNamed { cluster_id: format!("cluster-{number}") }

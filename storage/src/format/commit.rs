@@ -85,6 +85,18 @@ pub enum EntryKind {
     LogStart,
 }
 
+impl EntryKind {
+    /// For tools that show commits.
+    pub fn name(self) -> &'static str {
+        match self {
+            EntryKind::Batch => "batch",
+            EntryKind::DurableEnd => "durable-end",
+            EntryKind::Gap => "gap",
+            EntryKind::LogStart => "log-start",
+        }
+    }
+}
+
 /// One batch of a commit, and its place in its log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct CommitEntry {
