@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::commands::cluster::ClusterArguments;
 use crate::commands::completions::CompletionsArguments;
 use crate::commands::consume::ConsumeArguments;
+use crate::commands::doctor::DoctorArguments;
 use crate::commands::dump_log::DumpLogArguments;
 use crate::commands::produce::ProduceArguments;
 use crate::commands::topic::TopicArguments;
@@ -45,6 +46,8 @@ pub enum ToolCommand {
     Consume(ConsumeArguments),
     /// Show what is in the files of a data directory, and whether it is whole.
     DumpLog(DumpLogArguments),
+    /// Tell whether this host is fit for a broker, and what would make it better.
+    Doctor(DoctorArguments),
     /// Print what a shell needs to complete this command line.
     Completions(CompletionsArguments),
 }

@@ -34,6 +34,11 @@ pub enum CommandFailure {
         /// In how many places.
         count: usize,
     },
+    /// A broker cannot run on this host; why was shown already.
+    Unfit {
+        /// How many problems there are.
+        count: usize,
+    },
     /// Some of several things failed; each was told already.
     Partly {
         /// How many failed.
@@ -62,7 +67,7 @@ impl CommandFailure {
                 | ClientFailure::Lost { .. }
                 | ClientFailure::Garbled { .. },
             ) => exit_codes::UNREACHABLE.into(),
-            CommandFailure::Damaged { .. } => exit_codes::NOT_WELL.into(),
+            CommandFailure::Damaged { .. } | CommandFailure::Unfit { .. } => exit_codes::NOT_WELL.into(),
             CommandFailure::Client(_)
             | CommandFailure::Input(_)
             | CommandFailure::Partly { .. }
@@ -79,6 +84,10 @@ impl fmt::Display for CommandFailure {
             CommandFailure::Damaged { count } => {
                 let places = if *count == 1 { "place" } else { "places" };
                 write!(formatter, "damage in {count} {places}")
+            }
+            CommandFailure::Unfit { count } => {
+                let problems = if *count == 1 { "problem keeps" } else { "problems keep" };
+                write!(formatter, "{count} {problems} a broker from running here")
             }
             CommandFailure::Partly { failed, count } => write!(formatter, "{failed} of {count} failed"),
             CommandFailure::Output(error) => write!(formatter, "the result cannot be written: {error}"),

@@ -10,6 +10,7 @@
 //! - [`topic`], [`cluster`]: what a cluster holds
 //! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
 //! - [`dump_log`]: what is in the files of a data directory
+//! - [`doctor`]: whether this host is fit for a broker
 //! - [`time`]: moments as people write them
 //! - [`completions`]: for shells
 //!
@@ -20,6 +21,7 @@ pub mod arguments;
 pub mod cluster;
 pub mod completions;
 pub mod consume;
+pub mod doctor;
 pub mod dump_log;
 pub mod failure;
 pub mod kafka_spelling;
@@ -58,6 +60,7 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
         ToolCommand::Produce(arguments) => produce::run(arguments, io::stdin().lock(), sink)?,
         ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
         ToolCommand::DumpLog(arguments) => dump_log::run(arguments, sink)?,
+        ToolCommand::Doctor(arguments) => doctor::run(arguments, sink)?,
         ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -5,13 +5,16 @@
 //! - [`problem`]: each way it can fail, with its remedy
 //! - [`lock`]: one broker per data directory
 //! - [`limits`]: what the process may hold
+//! - [`synced_writes`]: what a commit will cost
 
 mod check;
 mod limits;
 mod lock;
 mod problem;
+mod synced_writes;
 
 pub use check::{HostNeeds, HostReport, KernelVersion, check};
 pub use limits::{memory_lock_limit, raise_open_files};
 pub use lock::{DirectoryLock, lock_directory};
 pub use problem::HostProblem;
+pub use synced_writes::time_synced_writes;
