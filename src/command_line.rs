@@ -7,9 +7,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::commands::cluster::ClusterArguments;
 use crate::commands::completions::CompletionsArguments;
+use crate::commands::config::ConfigArguments;
 use crate::commands::consume::ConsumeArguments;
 use crate::commands::doctor::DoctorArguments;
 use crate::commands::dump_log::DumpLogArguments;
+use crate::commands::group::GroupArguments;
 use crate::commands::produce::ProduceArguments;
 use crate::commands::topic::TopicArguments;
 
@@ -40,6 +42,12 @@ pub enum ToolCommand {
     Topic(TopicArguments),
     /// Tell about a cluster: its brokers and what they serve.
     Cluster(ClusterArguments),
+    /// Tell and change what topics and brokers are configured with.
+    #[command(alias = "configs")]
+    Config(ConfigArguments),
+    /// Tell how far consumer groups have read, and change it.
+    #[command(alias = "groups")]
+    Group(GroupArguments),
     /// Make a record of each line of standard input.
     Produce(ProduceArguments),
     /// Print the records of a topic.

@@ -332,6 +332,98 @@ fn damage_is_told_with_its_place_and_the_rest_is_still_shown() {
 }
 
 #[test]
+fn configurations_are_told_and_changed() {
+    let session = Session::start();
+    session.run("topic create tuned --config retention.ms=60000").well();
+    let value = |key: &str| {
+        let told = session.run(&format!("config describe --topic tuned {key} --json")).json();
+        (told["configs"][0]["value"].clone(), told["configs"][0]["source"].clone())
+    };
+    assert_eq!(value("retention.ms"), ("60000".into(), "topic".into()));
+    let own = session.run("config describe -t tuned --json").json();
+    assert_eq!(own["configs"].as_array().map(Vec::len), Some(1), "what nobody set is left out: {own}");
+    assert!(session.run("config describe -t tuned --all").well().contains("cleanup.policy"));
+
+    let dry = session.run("config alter -t tuned --set retention.ms=1 --dry-run").well();
+    assert_eq!(dry, "topic tuned could have 1 change\n");
+    assert_eq!(value("retention.ms").0, "60000");
+    let changed =
+        session.run("config alter -t tuned --set max.message.bytes=2000 --unset retention.ms").well();
+    assert_eq!(changed, "changed 2 values of topic tuned\n");
+    assert_eq!(value("max.message.bytes"), ("2000".into(), "topic".into()));
+    assert_eq!(value("retention.ms").1, "default");
+
+    let kafkas = "config --alter --entity-type topics --entity-name tuned --add-config cleanup.policy=[compact,delete]";
+    session.run(kafkas).well();
+    assert_eq!(value("cleanup.policy").0, "compact,delete");
+    let told = session.run("config --describe --entity-type brokers --entity-name 1 --json").json();
+    assert!(told["configs"].to_string().contains("log.dirs"), "{told}");
+
+    let refusal = session.run("config alter -t tuned --set nonsense=1").refused(1);
+    assert!(refusal.contains("nonsense") && refusal.contains("ringlog config describe"), "{refusal}");
+    let refusal = session.run("config describe").refused(2);
+    assert!(refusal.contains("--topic TOPIC, --broker ID or --broker-defaults"), "{refusal}");
+    let refusal = session.run("config describe -t nowhere").refused(1);
+    assert!(refusal.contains("topic nowhere"), "{refusal}");
+}
+
+#[test]
+fn a_doctor_needs_no_broker_and_leaves_nothing_behind() {
+    // On the file system the tests were built on: others may lack direct I/O.
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let line = |more: &str| format!("doctor --data-dir {} --writes 20 {more}", folder.path().display());
+    let diagnosis = ringlog_with(line("--json").trim(), b"").json();
+    let findings = diagnosis["findings"].as_array().expect("a list").clone();
+    let level = |subject: &str| {
+        let finding = findings.iter().find(|finding| finding["subject"] == subject);
+        finding.unwrap_or_else(|| panic!("{subject} was not looked at"))["level"].clone()
+    };
+    assert_eq!((level("kernel"), level("direct I/O")), ("good".into(), "good".into()));
+    assert_ne!(level("synced write"), "unknown");
+    for subject in [
+        "io_uring",
+        "locked memory",
+        "open files",
+        "file system",
+        "huge pages",
+        "clock source",
+        "CPU governor",
+    ] {
+        assert!(
+            ["good", "advice", "unknown"].contains(&level(subject).as_str().expect("a word")),
+            "{subject}"
+        );
+    }
+    let text = ringlog_with(line("").trim(), b"").well();
+    assert!(text.contains("(20 writes of 4 KiB)"), "{text}");
+    assert_eq!(folder.path().read_dir().expect("the folder is there").count(), 0);
+
+    let unfit = ringlog_with("doctor --data-dir /proc --writes 0", b"");
+    assert_eq!(unfit.code, 5, "{}", unfit.problem);
+    assert!(
+        unfit.output.contains("PROBLEM") && unfit.output.contains("/proc cannot be written"),
+        "{}",
+        unfit.output
+    );
+    assert!(unfit.problem.contains("1 problem keeps a broker from running here"), "{}", unfit.problem);
+}
+
+#[test]
+fn wrong_lines_about_groups_are_refused_before_a_broker_is_asked() {
+    for (wrong, words) in [
+        ("group reset-offsets g --topic t", "--to-earliest"),
+        ("group reset-offsets g --to-latest", "--topic"),
+        ("group reset-offsets g --topic t --to-latest --to-earliest", "cannot be used with"),
+        ("group reset-offsets g --topic t --by-duration soon", "PT1H30M"),
+        ("group reset-offsets g --topic t: --to-latest", "write TOPIC or TOPIC:0,3"),
+        ("group delete-offsets g", "--topic"),
+    ] {
+        let complaint = ringlog_with(&format!("{wrong} --bootstrap-server 127.0.0.1:1"), b"").refused(2);
+        assert!(complaint.contains(words), "{wrong}: {complaint}");
+    }
+}
+
+#[test]
 fn exit_codes_tell_a_wrong_line_from_a_missing_broker() {
     for wrong in [
         "topic",

@@ -8,7 +8,7 @@
 //! - [`address`]: where brokers are reached
 //! - [`connection`]: one broker, in versions that both sides know
 //! - [`cluster`]: who leads what; [`metadata`]: what the cluster says of itself
-//! - [`coordinator`]: how far a group has read
+//! - [`coordinator`]: how far a group has read; [`groups`]: what groups are doing
 //! - [`offsets`]: where partitions begin and end
 //! - [`fetch`] and [`records`], [`produce`] and [`partitioner`]: records out and in
 //! - [`failure`]: everything that can go wrong, with what to do next
@@ -22,6 +22,7 @@ pub mod connection;
 pub mod coordinator;
 pub mod failure;
 pub mod fetch;
+pub mod groups;
 pub mod limits;
 pub mod metadata;
 pub mod offsets;

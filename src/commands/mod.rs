@@ -7,7 +7,7 @@
 //! Reading order:
 //! - [`arguments`], [`kafka_spelling`]: what commands have in common, and Kafka's words for it
 //! - [`output`], [`table`], [`failure`]: what is printed, and how a command ends
-//! - [`topic`], [`cluster`]: what a cluster holds
+//! - [`topic`], [`cluster`], [`config`], [`group`]: what a cluster holds
 //! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
 //! - [`dump_log`]: what is in the files of a data directory
 //! - [`doctor`]: whether this host is fit for a broker
@@ -20,10 +20,12 @@
 pub mod arguments;
 pub mod cluster;
 pub mod completions;
+pub mod config;
 pub mod consume;
 pub mod doctor;
 pub mod dump_log;
 pub mod failure;
+pub mod group;
 pub mod kafka_spelling;
 pub mod line_format;
 pub mod output;
@@ -57,6 +59,8 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
     match command {
         ToolCommand::Topic(arguments) => topic::run(arguments, sink)?,
         ToolCommand::Cluster(arguments) => cluster::run(arguments, sink)?,
+        ToolCommand::Config(arguments) => config::run(arguments, sink)?,
+        ToolCommand::Group(arguments) => group::run(arguments, sink)?,
         ToolCommand::Produce(arguments) => produce::run(arguments, io::stdin().lock(), sink)?,
         ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
         ToolCommand::DumpLog(arguments) => dump_log::run(arguments, sink)?,

@@ -138,6 +138,60 @@ impl fmt::Display for Moment {
     }
 }
 
+/// How long something lasts, in milliseconds: `90s`, `15m`, `2h`, `1d`, or ISO 8601's `P1DT2H30M`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Span {
+    milliseconds: i64,
+}
+
+impl Span {
+    /// In milliseconds.
+    pub fn milliseconds(self) -> i64 {
+        self.milliseconds
+    }
+}
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Span, String> {
+        let upper = text.trim().to_ascii_uppercase();
+        let milliseconds = match upper.strip_prefix('P') {
+            Some(iso) => parse_iso_span(iso),
+            None => parse_parts(&upper, &[('D', DAY_MS), ('H', 3_600_000), ('M', 60_000), ('S', 1000)]),
+        };
+        milliseconds
+            .map(|milliseconds| Span { milliseconds })
+            .ok_or_else(|| format!("{text:?} is no duration: write 90s, 15m, 2h, 1d, or PT1H30M"))
+    }
+}
+
+/// Days before the `T`, the rest behind it.
+fn parse_iso_span(text: &str) -> Option<i64> {
+    let clock = [('H', 3_600_000), ('M', 60_000), ('S', 1000)];
+    match text.split_once('T') {
+        Some(("", of_day)) => parse_parts(of_day, &clock),
+        Some((days, of_day)) => {
+            parse_parts(days, &[('D', DAY_MS)])?.checked_add(parse_parts(of_day, &clock)?)
+        }
+        None => parse_parts(text, &[('D', DAY_MS)]),
+    }
+}
+
+/// Numbers, each with its unit behind it, larger units first.
+fn parse_parts(text: &str, units: &[(char, i64)]) -> Option<i64> {
+    let (mut rest, mut sum, mut units) = (text, 0_i64, units.iter());
+    while !rest.is_empty() {
+        let at = rest.find(|symbol: char| !symbol.is_ascii_digit())?;
+        let number: i64 = rest[..at].parse().ok()?;
+        let unit = rest[at..].chars().next()?;
+        let (_, milliseconds) = units.find(|(name, _)| *name == unit)?;
+        sum = sum.checked_add(number.checked_mul(*milliseconds)?)?;
+        rest = &rest[at + unit.len_utf8()..];
+    }
+    (!text.is_empty()).then_some(sum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -195,6 +249,23 @@ mod tests {
                 Moment::from_timestamp_ms(extreme).to_string().ends_with('Z'),
                 "a broken record has this timestamp"
             );
+        }
+    }
+
+    #[test]
+    fn a_span_is_read_as_people_and_as_iso_8601_write_it() {
+        let span = |text: &str| text.parse::<Span>().map(Span::milliseconds);
+        for (text, milliseconds) in [
+            ("90s", 90_000),
+            ("1h30m", 5_400_000),
+            ("PT1H30M", 5_400_000),
+            ("P1DT2S", 86_402_000),
+            ("p2d", 172_800_000),
+        ] {
+            assert_eq!(span(text), Ok(milliseconds), "{text}");
+        }
+        for text in ["", "90", "s", "P", "PT", "P1H", "30m1h", "1y", "-5s", "1.5h", "99999999999999999d"] {
+            assert!(span(text).unwrap_err().contains("PT1H30M"), "{text}");
         }
     }
 }
