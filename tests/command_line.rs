@@ -409,6 +409,50 @@ fn a_doctor_needs_no_broker_and_leaves_nothing_behind() {
 }
 
 #[test]
+fn a_group_goes_on_where_it_stopped_and_where_it_is_told_to() {
+    let session = Session::start();
+    session.run("topic create read --partitions 2").well();
+    let lines = |range: std::ops::Range<u32>| range.map(|n| format!("{n}\n")).collect::<String>();
+    session.run_with("produce read --partition 0", lines(0..100).as_bytes()).well();
+    assert_eq!(session.run("consume read --from-beginning --group g -n 40").well(), lines(0..40));
+    assert_eq!(session.run("consume read --group g --exit").well(), lines(40..100));
+    assert_eq!(session.run("group list --quiet").well(), "g\n");
+
+    let offset = || {
+        let told = session.run("group describe g --json").json();
+        let offsets = told["groups"][0]["offsets"].as_array().expect("a list").clone();
+        let of_first = offsets.into_iter().find(|offset| offset["partition"] == 0).expect("it was committed");
+        (of_first["committed_offset"].clone(), of_first["lag"].clone())
+    };
+    assert_eq!(offset(), (100.into(), 0.into()));
+    let shown = session.run("group reset-offsets g --topic read:0 --to-offset 90").well();
+    assert!(shown.contains("nothing was changed: --execute does it"), "{shown}");
+    assert_eq!(offset(), (100.into(), 0.into()));
+    session.run("group --reset-offsets --group g --topic read:0 --shift-by -30 --execute").well();
+    assert_eq!(offset(), (70.into(), 30.into()));
+    session.run("group reset-offsets g --topic read:0 --to-offset 500 --execute").well();
+    assert_eq!(offset(), (100.into(), 0.into()), "a partition ends where it ends");
+
+    let exported = session.run("group reset-offsets g --topic read --to-earliest --export").well();
+    assert_eq!(exported, "read,0,0\nread,1,0\n");
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("offsets.csv");
+    std::fs::write(&file, "read,0,95\nread,1,0\n").expect("the folder is ours");
+    session.run(&format!("group reset-offsets g --from-file {} --execute", file.display())).well();
+    assert_eq!(session.run("consume read --group g --exit").well(), lines(95..100));
+
+    session.run("group delete-offsets g --topic read:0").well();
+    let told = session.run("group describe g --json").json();
+    assert_eq!(told["groups"][0]["offsets"].as_array().map(Vec::len), Some(1));
+    assert_eq!(session.run("group delete g").well(), "deleted group g\n");
+    let refusal = session.run("group describe g").refused(1);
+    assert!(
+        refusal.contains("group g: No such group.") && refusal.contains("ringlog group list"),
+        "{refusal}"
+    );
+}
+
+#[test]
 fn wrong_lines_about_groups_are_refused_before_a_broker_is_asked() {
     for (wrong, words) in [
         ("group reset-offsets g --topic t", "--to-earliest"),

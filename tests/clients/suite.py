@@ -17,7 +17,7 @@ from dump_segments import dump_all, expect_damage_is_seen
 from support import HERE, Checks, broker
 
 SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "confluent-kafka": "with_confluent.py", "java": "with_java.py",
-         "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py"}
+         "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py", "ringlog-commands": "with_ringlog.py"}
 PACKAGE_INDEX = "package-index"
 
 
