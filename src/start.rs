@@ -5,7 +5,7 @@
 //! ```
 
 use std::error::Error;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::Path;
 use std::process::ExitCode;
@@ -141,15 +141,19 @@ fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, li
         Durability::Durable => "durable: an acknowledged record is on stable storage",
         Durability::Relaxed => "relaxed: an acknowledged record is in memory and reaches storage soon",
     };
-    println!("ringlog {}", env!("CARGO_PKG_VERSION"));
-    println!("  listens on   {}", addresses.join(", "));
-    println!("  metrics      {}", metrics(config, listening));
-    println!("  data in      {}", absolute(&config.log_dir));
-    println!("  durability   {durability}");
-    println!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros());
-    println!("  cluster      {}, {} topics", listening.image.cluster_id(), listening.image.topic_count());
-    println!("  last stop    {}", last_stop(listening));
-    println!("  host         {report}");
+    let lines = [
+        format!("ringlog {}", env!("CARGO_PKG_VERSION")),
+        format!("  listens on   {}", addresses.join(", ")),
+        format!("  metrics      {}", metrics(config, listening)),
+        format!("  data in      {}", absolute(&config.log_dir)),
+        format!("  durability   {durability}"),
+        format!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros()),
+        format!("  cluster      {}, {} topics", listening.image.cluster_id(), listening.image.topic_count()),
+        format!("  last stop    {}", last_stop(listening)),
+        format!("  host         {report}\n"),
+    ];
+    // Whoever started the broker may not listen, or not to the end: that is no reason not to serve.
+    let _ = std::io::stdout().write_all(lines.join("\n").as_bytes());
 }
 
 /// Where metrics are served, in a few words.

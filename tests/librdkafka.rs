@@ -184,6 +184,12 @@ async fn a_second_broker_on_the_same_directory_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_broker_whose_starter_does_not_listen_serves_all_the_same() {
+    let broker = BrokerProcess::start_unheard();
+    broker.create_topic("unheard", 1).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn offsets_are_found_by_time_and_the_ends_are_known() {
     let broker = BrokerProcess::start(&[]);
     broker.create_topic("times", 1).await;

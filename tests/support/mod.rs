@@ -49,6 +49,15 @@ impl BrokerProcess {
         BrokerProcess { folder, port, flags, process }
     }
 
+    /// Starts a broker whose standard output nobody reads.
+    pub fn start_unheard() -> BrokerProcess {
+        let folder = tempfile::tempdir().expect("a folder for the broker");
+        let port = free_port();
+        let mut process = command(folder.path(), port, &[]).spawn().expect("the binary can be run");
+        drop(process.stdout.take().expect("it was piped"));
+        BrokerProcess { folder, port, flags: Vec::new(), process }
+    }
+
     /// Where clients connect.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port)
@@ -152,7 +161,7 @@ impl Drop for BrokerProcess {
     }
 }
 
-fn launch(folder: &Path, port: u16, flags: &[String]) -> Result<Child, String> {
+fn command(folder: &Path, port: u16, flags: &[String]) -> Command {
     // RINGLOG_BINARY: to try these tests on another broker that understands the same flags.
     let binary = std::env::var("RINGLOG_BINARY").unwrap_or(env!("CARGO_BIN_EXE_ringlog").to_owned());
     let words = File::options()
@@ -160,14 +169,18 @@ fn launch(folder: &Path, port: u16, flags: &[String]) -> Result<Child, String> {
         .append(true)
         .open(folder.join("broker.log"))
         .expect("a file for its log");
-    let mut child = Command::new(binary)
+    let mut command = Command::new(binary);
+    command
         .args(["start", "--listen", &format!("127.0.0.1:{port}"), "--data-dir"])
         .arg(data_in(folder))
         .args(flags)
         .stdout(Stdio::piped())
-        .stderr(words)
-        .spawn()
-        .expect("the binary can be run");
+        .stderr(words);
+    command
+}
+
+fn launch(folder: &Path, port: u16, flags: &[String]) -> Result<Child, String> {
+    let mut child = command(folder, port, flags).spawn().expect("the binary can be run");
     let output = child.stdout.take().expect("it was piped");
     let mut lines = BufReader::new(output).lines().map_while(Result::ok);
     if lines.any(|line| line.contains("listens on")) {
