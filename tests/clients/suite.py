@@ -17,7 +17,8 @@ from dump_segments import dump_all, expect_damage_is_seen
 from support import HERE, Checks, broker
 
 SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "confluent-kafka": "with_confluent.py", "java": "with_java.py",
-         "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py", "ringlog-commands": "with_ringlog.py"}
+         "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py", "ringlog-commands": "with_ringlog.py",
+         "java-tools": "with_java_tools.py"}
 PACKAGE_INDEX = "package-index"
 
 
