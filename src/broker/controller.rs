@@ -31,6 +31,9 @@ use crate::broker::message::{Answer, Call};
 use crate::broker::partition::{Partition, log_config};
 use crate::broker::shard::Shard;
 
+/// How many topics follow a broker's configuration before others have a turn.
+const TOPICS_AT_ONCE: usize = 16;
+
 /// Commands waiting for the controller.
 #[derive(Default)]
 pub struct CommandQueue {
@@ -193,30 +196,40 @@ impl<E: Environment> Shard<E> {
     /// Acts by a topic's configuration as it is now. A topic that was offline for its configuration comes back.
     async fn follow_config(self: &Rc<Self>, image: &MetadataImage, topic: TopicId) {
         let Some(topic) = image.topic_by_id(topic) else { return };
-        match TopicConfig::resolve(&self.current_config(), &topic.configs) {
+        let is_open = match TopicConfig::resolve(&self.current_config(), &topic.configs) {
             Ok(config) => self.set_config(topic, &Rc::new(config)),
             Err(refusal) => {
                 tracing::error!(topic = %topic.name, %refusal, "a topic's changed configuration is not accepted");
                 return;
             }
+        };
+        if !is_open {
+            self.open_partitions(image, topic.id).await;
         }
-        self.open_partitions(image, topic.id).await;
     }
 
-    fn set_config(&self, topic: &TopicImage, config: &Rc<TopicConfig>) {
+    /// Configures a topic's partitions of this shard; false if one of them is not open.
+    fn set_config(&self, topic: &TopicImage, config: &Rc<TopicConfig>) -> bool {
+        let mut is_open = true;
         for partition in &topic.partitions {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
-            if let Some(partition) = self.partition(&id) {
-                partition.set_config(config.clone());
+            match self.partition(&id) {
+                Some(partition) => partition.set_config(config.clone()),
+                None => is_open &= self.owner_of(&id) != self.env.shard(),
             }
         }
+        is_open
     }
 
     /// Acts by this broker's configuration as it is now: every topic may inherit from it.
     async fn follow_broker_config(self: &Rc<Self>, image: &MetadataImage) {
         self.set_current_config(image.with_changes(&self.config));
-        for topic in image.topics() {
+        for (index, topic) in image.topics().enumerate() {
             self.follow_config(image, topic.id).await;
+            if index % TOPICS_AT_ONCE == TOPICS_AT_ONCE - 1 {
+                // Thousands of topics are no reason to let requests wait.
+                self.env.yield_now().await;
+            }
         }
     }
 
