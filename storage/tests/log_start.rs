@@ -261,3 +261,23 @@ fn a_damaged_log_keeps_its_start_for_the_time_it_is_restored() {
         assert_eq!(segment_files(&session.env).await, [10, 20, 30]);
     });
 }
+
+#[test]
+fn a_clean_close_behind_a_roll_leaves_nothing_to_repair() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        append_segments(&setup, &session, 2).await;
+        session.stores[0].checkpoint().await.expect("written");
+        delete_below(&setup, &session, 20).await;
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(session.recovered.is_clean());
+        assert_eq!(session.recovered.repairs().count(), 0);
+        assert_eq!(session.logs[&0].log_start_offset(), Offset(20));
+    });
+}
