@@ -36,11 +36,11 @@ async fn delete_below(setup: &Setup, session: &Session, offset: i64) {
 }
 
 async fn until_files_are(session: &Session, expected: &[i64]) {
-    for _ in 0..1_000 {
+    for _ in 0..100_000 {
         if segment_files(&session.env).await == expected {
             return;
         }
-        session.env.sleep_until(session.env.now() + std::time::Duration::from_millis(10)).await;
+        session.env.sleep_until(session.env.now() + std::time::Duration::from_micros(100)).await;
     }
     assert_eq!(segment_files(&session.env).await, expected);
 }
