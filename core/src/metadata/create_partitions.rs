@@ -69,6 +69,10 @@ fn add(
     asked: &CreatePartitions,
 ) -> Result<MetadataRecord, Refusal> {
     let topic = image.topic(&asked.name).ok_or(Refusal::UnknownTopicOrPartition)?;
+    if topic.is_internal() {
+        // Groups find their partition by its number of partitions: their offsets would be out of sight.
+        return Err(Refusal::InternalTopic);
+    }
     let added = added(topic, asked.count)?;
     check_partition_room(image, limits, added.len(), added.end)?;
     let partitions = match &asked.assignments {
@@ -131,7 +135,7 @@ mod tests {
 
     const LIMITS: StateLimits = Limits::tiny().state;
 
-    /// Two topics of one partition with two replicas, on so many brokers.
+    /// Topics of one partition with two replicas, on so many brokers.
     fn image(broker_count: i32) -> MetadataImage {
         let broker = |id: i32| MetadataRecord::BrokerRegistered {
             broker_id: id,
@@ -146,7 +150,8 @@ mod tests {
             partitions: vec![vec![1, 2]],
             configs: Vec::new(),
         };
-        let records: Vec<_> = (1..=broker_count).map(broker).chain([topic("a", 1), topic("b", 2)]).collect();
+        let records = (1..=broker_count).map(broker).chain([topic("a", 1), topic("b", 2)]);
+        let records: Vec<_> = records.chain([topic("__consumer_offsets", 3)]).collect();
         MetadataImage::from_records(&records).unwrap()
     }
 
@@ -167,11 +172,17 @@ mod tests {
     }
 
     #[test]
+    fn the_topic_that_groups_are_found_in_keeps_its_number_of_partitions() {
+        let asked = CreatePartitions { name: "__consumer_offsets".to_owned(), ..asked(2) };
+        assert_eq!(add(&image(2), &LIMITS, &asked), Err(Refusal::InternalTopic));
+    }
+
+    #[test]
     fn topic_and_cluster_have_bounds() {
         let most = i32::try_from(LIMITS.partitions_per_topic_max).unwrap();
         assert!(add(&image(2), &LIMITS, &asked(most)).is_ok());
         assert!(matches!(add(&image(2), &LIMITS, &asked(most + 1)), Err(Refusal::InvalidPartitions { .. })));
-        let few = StateLimits { partitions_max: 3, ..LIMITS };
+        let few = StateLimits { partitions_max: 4, ..LIMITS };
         assert!(add(&image(2), &few, &asked(2)).is_ok());
         assert!(matches!(add(&image(2), &few, &asked(3)), Err(Refusal::LimitReached { .. })));
     }
