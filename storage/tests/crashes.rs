@@ -3,13 +3,13 @@
 
 mod support;
 
-use ringlog_runtime::memory::{MemoryWorld, Options, Random};
+use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use support::Setup;
 use support::planted::Bug;
 
 #[test]
 fn what_is_appended_reads_back_before_and_after_a_clean_close() {
-    for seed in 0..20 {
+    for seed in seeds(20) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup { deletes_records: seed % 2 == 0, ..Setup::tiny(3, 2) };
         let mut random = Random::from_seed(seed);
@@ -37,7 +37,7 @@ fn what_is_appended_reads_back_before_and_after_a_clean_close() {
 
 #[test]
 fn promised_batches_survive_crashes_at_random_moments() {
-    for seed in 0..150 {
+    for seed in seeds(150) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let mut setup = Setup { deletes_records: seed % 2 == 0, ..Setup::tiny(3, 1) };
         let mut random = Random::from_seed(seed);

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use ringlog_core::ids::Offset;
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{MemoryWorld, Options, Random};
+use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use ringlog_storage::{
     AppendError, AtLeastOne, Durability, LogConfig, ReadError, StoreConfig, StoreFailure, recover,
 };
@@ -347,7 +347,7 @@ fn a_flipped_bit_in_a_cold_segment_is_reported_with_its_range_and_never_served()
 
 #[test]
 fn a_relaxed_log_keeps_a_prefix_and_says_at_once_what_it_has() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let mut setup = Setup::tiny(1, 1);
         setup.log_config.durability = Durability::Relaxed;
@@ -373,7 +373,7 @@ fn a_relaxed_log_keeps_a_prefix_and_says_at_once_what_it_has() {
 
 #[test]
 fn a_log_that_becomes_durable_promises_nothing_before_its_relaxed_past_is_stable() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(1, 1);
         let relaxed = LogConfig { durability: Durability::Relaxed, ..setup.log_config.clone() };

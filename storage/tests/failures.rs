@@ -5,7 +5,7 @@ mod support;
 
 use ringlog_core::ids::Offset;
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, PerMillion, Random};
+use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, PerMillion, Random, seeds};
 use ringlog_storage::{AppendError, StoreFailure};
 use support::Setup;
 
@@ -14,7 +14,7 @@ fn after_a_failed_write_or_sync_nothing_is_promised_and_what_was_survives() {
     let operations =
         [DiskOperation::Write, DiskOperation::Sync, DiskOperation::Allocate, DiskOperation::SyncDirectory];
     let mut fenced = 0;
-    for seed in 0..120 {
+    for seed in seeds(120) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(2, 1);
         let mut random = Random::from_seed(seed);
@@ -57,7 +57,7 @@ fn after_a_failed_write_or_sync_nothing_is_promised_and_what_was_survives() {
 
 #[test]
 fn promises_survive_a_disk_that_fails_at_random_and_then_loses_power() {
-    for seed in 0..120 {
+    for seed in seeds(120) {
         let mut options = Options::quiet();
         options.faults.write_error = PerMillion(8_000);
         options.faults.sync_error = PerMillion(8_000);
@@ -82,7 +82,7 @@ fn promises_survive_a_disk_that_fails_at_random_and_then_loses_power() {
 
 #[test]
 fn a_full_disk_loses_nothing_that_was_promised() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(2, 1);
         let mut random = Random::from_seed(seed);

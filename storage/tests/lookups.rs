@@ -9,7 +9,7 @@ use ringlog_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{MemoryWorld, Options, Random};
+use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::index::{OffsetEntry, TimeEntry, parse_index};
 use ringlog_storage::{AppendError, AtLeastOne, LogIdentity, PartitionLog, ReadError};
 use support::{Env, Session, Setup};
@@ -55,7 +55,7 @@ async fn check_times(log: &PartitionLog<Env>, records: &[(i64, i64)], end: i64) 
 // L2, L3, L8, L1
 #[test]
 fn records_are_found_by_time_in_offset_order_whatever_the_order_of_their_timestamps() {
-    for seed in 0..40 {
+    for seed in seeds(40) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(1, 1);
         let mut random = Random::from_seed(seed);
@@ -178,7 +178,7 @@ async fn check_gaps(log: &PartitionLog<Env>, batches: &[(i64, i64)]) {
 
 #[test]
 fn offsets_left_out_stay_left_out_across_memory_files_and_crashes() {
-    for seed in 0..60 {
+    for seed in seeds(60) {
         let world = MemoryWorld::new(seed, Options::quiet());
         let setup = Setup::tiny(1, 1);
         let mut random = Random::from_seed(seed);

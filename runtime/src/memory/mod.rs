@@ -3,7 +3,7 @@
 //! Reading order:
 //! - [`world`](MemoryWorld): makes environments, runs them, crashes them
 //! - `executor`, `clock`, `completion`, `random`, `trace`: turns, time and the record of both
-//! - [`faults`]: what may go wrong and how large things are
+//! - [`faults`], [`seeds`]: what may go wrong and how large things are; which seeds a test runs
 //! - `environment`, `file`, `disk`: a shard's view, and what a power loss leaves of its files
 //! - `network`, `mailbox`: byte streams to clients, messages between shards
 
@@ -17,6 +17,7 @@ mod file;
 mod mailbox;
 mod network;
 pub mod random;
+mod seeds;
 mod trace;
 mod world;
 
@@ -27,4 +28,5 @@ pub use file::MemoryFile;
 pub use mailbox::MemoryMailbox;
 pub use network::{MemoryAccepted, MemoryConnection, MemoryListener};
 pub use random::{PerMillion, Random};
+pub use seeds::seeds;
 pub use world::{Crashed, DiskView, MemoryWorld, WorldHandle};
