@@ -155,6 +155,9 @@ impl Faults {
             faults.wall_clock_jump_ms_max = *pick(&mut random, &[10, 5_000, 3_600_000]);
             faults.wall_clock_drift_ppm_max = 500;
         }
+        if random.below(4) == 0 {
+            faults.read_error = PerMillion(random.between(10..=5_000) as u32);
+        }
         faults
     }
 }

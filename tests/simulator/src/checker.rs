@@ -18,7 +18,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::history::{
-    Answer, BatchNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, Promise, SentBatch,
+    Answer, BatchNumber, ConnectionNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, Promise,
+    SentBatch,
 };
 
 /// A broken promise.
@@ -155,15 +156,17 @@ impl<'h> PartitionView<'h> {
         }
     }
 
-    /// An idempotent producer's batches lie as sent. Another's do where it knew of the earlier one before it
-    /// sent the later; one whose answer was lost may still have been on its way then.
+    /// An idempotent producer's batches lie as sent. Another's do where they went over one connection, or where
+    /// it knew of the earlier one before it sent the later: one whose connection broke before its answer came may
+    /// still have been on its way when the next connection was made.
     fn check_order(&self, violations: &mut Vec<Violation>) {
         let mut last_of: BTreeMap<ProducerNumber, (BatchNumber, i64)> = BTreeMap::new();
+        let mut last_on: BTreeMap<(ProducerNumber, ConnectionNumber), (BatchNumber, i64)> = BTreeMap::new();
         for (number, batch) in &self.batches {
             let Some(offset) = self.place_of(batch) else { continue };
-            if let Some((earlier, earlier_offset)) = last_of.get(&batch.producer)
-                && offset <= *earlier_offset
-            {
+            let connection = (batch.producer, batch.connection);
+            let earlier = [last_of.get(&batch.producer), last_on.get(&connection)];
+            if let Some((earlier, _)) = earlier.into_iter().flatten().find(|earlier| offset <= earlier.1) {
                 let (producer, partition) = (batch.producer, self.partition);
                 let batches = [*earlier, *number];
                 violations.push(Violation::OutOfOrder { producer, partition, batches });
@@ -172,6 +175,7 @@ impl<'h> PartitionView<'h> {
             if batch.promise == Promise::Idempotent || is_known {
                 last_of.insert(batch.producer, (*number, offset));
             }
+            last_on.insert(connection, (*number, offset));
         }
     }
 
@@ -216,11 +220,12 @@ mod tests {
         values.iter().map(|value| value.as_bytes().to_vec()).collect()
     }
 
-    /// A history in which one producer sends batches, all but `answers` unknown, and the log ends as given.
+    /// A history in which one producer sends batches, each on a connection of its own, all but `answers` unknown, and the log ends as given.
     fn history(promise: Promise, sent: &[(&[&str], Answer)], log: &[&str]) -> History {
         let mut history = History::default();
-        for (batch, answer) in sent {
-            let number = history.sent(PRODUCER, promise, 0, values(batch));
+        for (connection, (batch, answer)) in sent.iter().enumerate() {
+            let connection = ConnectionNumber(connection);
+            let number = history.sent(PRODUCER, promise, connection, 0, values(batch));
             if *answer != Answer::Unknown {
                 history.answered(number, *answer);
             }
@@ -271,7 +276,7 @@ mod tests {
     #[test]
     fn offsets_that_do_not_follow_each_other_are_a_gap() {
         let mut history = history(Promise::Plain, &[(&["a"], Answer::Unknown)], &["a"]);
-        history.sent(PRODUCER, Promise::Plain, 0, values(&["b"]));
+        history.sent(PRODUCER, Promise::Plain, ConnectionNumber(0), 0, values(&["b"]));
         history.final_record(0, 2, b"b");
         assert_eq!(check(&history), [Violation::Gap { partition: 0, expected: 1, found: 2 }]);
     }
@@ -322,6 +327,27 @@ mod tests {
             &[(&["a"], Answer::Acknowledged(1)), (&["b"], Answer::Acknowledged(0))];
         let violations = check(&history(Promise::Plain, known, &["b", "a"]));
         assert!(matches!(violations[..], [Violation::OutOfOrder { .. }]), "{violations:?}");
+    }
+
+    #[test]
+    fn what_went_over_one_connection_lies_as_sent_answered_or_not() {
+        for promise in [Promise::Plain, Promise::Unanswered] {
+            let mut history = History::default();
+            for (connection, value) in [(0, "a"), (0, "b"), (1, "c")] {
+                history.sent(PRODUCER, promise, ConnectionNumber(connection), 0, values(&[value]));
+            }
+            let mut swapped = history.clone();
+            for (offset, (as_sent, otherwise)) in (0..).zip([("c", "b"), ("a", "a"), ("b", "c")]) {
+                history.final_record(0, offset, as_sent.as_bytes());
+                swapped.final_record(0, offset, otherwise.as_bytes());
+            }
+            assert_eq!(check(&history), [], "another connection may overtake");
+            let batches = [BatchNumber(0), BatchNumber(1)];
+            assert_eq!(
+                check(&swapped),
+                [Violation::OutOfOrder { producer: PRODUCER, partition: 0, batches }]
+            );
+        }
     }
 
     #[test]

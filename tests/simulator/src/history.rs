@@ -25,14 +25,18 @@ pub struct ProducerNumber(pub usize);
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub struct FetcherNumber(pub usize);
 
+/// Names a connection of a producer: they are numbered in the order it made them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Debug)]
+pub struct ConnectionNumber(pub usize);
+
 /// How a producer sends, and so what it may expect.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Promise {
     /// Retries until acknowledged, with sequence numbers: exactly once and in the order sent.
     Idempotent,
-    /// Sends once, with acknowledgement: at most once.
+    /// Sends once, with acknowledgement: at most once, and in the order sent on one connection.
     Plain,
-    /// Sends once and asks for no answer: at most once, and nobody knows.
+    /// Sends once and asks for no answer: as plain, and nobody knows.
     Unanswered,
 }
 
@@ -54,6 +58,8 @@ pub struct SentBatch {
     pub producer: ProducerNumber,
     /// What that producer may expect.
     pub promise: Promise,
+    /// The connection on which it was first sent.
+    pub connection: ConnectionNumber,
     /// Where to.
     pub partition: PartitionNumber,
     /// The values of its records.
@@ -89,10 +95,12 @@ impl History {
         &mut self,
         producer: ProducerNumber,
         promise: Promise,
+        connection: ConnectionNumber,
         partition: PartitionNumber,
         values: Vec<Vec<u8>>,
     ) -> BatchNumber {
-        self.batches.push(SentBatch { producer, promise, partition, values, answer: Answer::Unknown });
+        let answer = Answer::Unknown;
+        self.batches.push(SentBatch { producer, promise, connection, partition, values, answer });
         BatchNumber(self.batches.len() - 1)
     }
 

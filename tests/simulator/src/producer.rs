@@ -1,9 +1,9 @@
 //! Simulated producers: one that retries with sequence numbers until everything is acknowledged, and one that
-//! sends each batch once.
+//! sends each batch once. Both have several requests under way.
 //!
 //! ```text
 //!   idempotent   unacknowledged [b4 b5 b6] ──all again, in order──► after every broken connection
-//!   plain        b4 ──► answer, refusal or silence ──► b5
+//!   plain        b4 b5 b6 ──► an answer or a refusal each, or silence to all that are under way
 //! ```
 //!
 //! Always true: a value is made for one batch of one producer, so it can be told apart from all others.
@@ -20,7 +20,7 @@ use ringlog_net::protocol::produce::{
 use ringlog_runtime::memory::{PerMillion, Random};
 
 use crate::client::Client;
-use crate::history::{Answer, BatchNumber, PartitionNumber, ProducerNumber, Promise};
+use crate::history::{Answer, BatchNumber, ConnectionNumber, PartitionNumber, ProducerNumber, Promise};
 use crate::workload::{NO_ERROR, RETRY_AFTER, TOPIC, Workload};
 
 const CORRUPT_MESSAGE: i16 = 2;
@@ -35,6 +35,7 @@ pub struct Producer {
     workload: Workload,
     number: ProducerNumber,
     promise: Promise,
+    connection: ConnectionNumber,
     random: Random,
     batches_left: usize,
     values_made: usize,
@@ -58,6 +59,7 @@ impl Producer {
             workload: workload.clone(),
             number: workload.new_producer(),
             promise,
+            connection: ConnectionNumber::default(),
             in_flight_max: random.between(1..=IN_FLIGHT_MAX) as usize,
             random,
             batches_left: batches,
@@ -79,6 +81,7 @@ impl Producer {
                 Promise::Unanswered => self.produce_blindly(&mut client).await,
             };
             drop(client);
+            self.connection.0 += 1;
             self.workload.world.sleep(RETRY_AFTER).await;
         }
         self.workload.producers_busy.set(self.workload.producers_busy.get() - 1);
@@ -122,21 +125,26 @@ impl Producer {
         Ok(())
     }
 
-    /// One batch at a time, each sent once. Some are damaged on purpose and must be refused.
+    /// Each batch is sent once. Some are damaged on purpose and must be refused.
     async fn produce_once_each(&mut self, client: &mut Client) -> io::Result<()> {
         let acks = if self.random.coin() { 1 } else { -1 };
-        while self.batches_left > 0 {
-            let mut batch = self.make_batch();
-            if self.random.happens(PerMillion(50_000)) {
-                *batch.bytes.last_mut().expect("a batch has a header") ^= 1;
+        let mut under_way = VecDeque::new();
+        while self.batches_left > 0 || !under_way.is_empty() {
+            while under_way.len() < self.in_flight_max && self.batches_left > 0 {
+                let mut batch = self.make_batch();
+                if self.random.happens(PerMillion(50_000)) {
+                    *batch.bytes.last_mut().expect("a batch has a header") ^= 1;
+                }
+                client.send(&produce_request(&batch, acks), self.workload.versions.produce).await?;
+                under_way.push_back(batch.number);
             }
-            client.send(&produce_request(&batch, acks), self.workload.versions.produce).await?;
             let answer = match self.receive_answer(client).await? {
                 Ok(base_offset) => Answer::Acknowledged(base_offset),
                 Err(CORRUPT_MESSAGE) => Answer::Refused,
                 Err(code) => return Err(refused(code)),
             };
-            self.workload.history.borrow_mut().answered(batch.number, answer);
+            let batch = under_way.pop_front().expect("an answer is to a batch sent");
+            self.workload.history.borrow_mut().answered(batch, answer);
         }
         Ok(())
     }
@@ -145,7 +153,9 @@ impl Producer {
         while self.batches_left > 0 {
             let batch = self.make_batch();
             client.send_unanswered(&produce_request(&batch, 0), self.workload.versions.produce).await?;
-            self.workload.world.sleep(RETRY_AFTER / 10).await;
+            if self.random.coin() {
+                self.workload.world.sleep(RETRY_AFTER / 10).await;
+            }
         }
         Ok(())
     }
@@ -176,7 +186,13 @@ impl Producer {
             builder = builder.record(None, value.as_slice());
         }
         let bytes = builder.build();
-        let number = self.workload.history.borrow_mut().sent(self.number, self.promise, partition, values);
+        let number = self.workload.history.borrow_mut().sent(
+            self.number,
+            self.promise,
+            self.connection,
+            partition,
+            values,
+        );
         Outgoing { number, partition, bytes }
     }
 

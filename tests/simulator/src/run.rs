@@ -10,12 +10,11 @@ use std::cell::Cell;
 use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::ops::Range;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{Faults, MemoryWorld, Options, Random};
+use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random};
 
 use crate::checker::{self, Violation};
 use crate::fetcher;
@@ -35,6 +34,9 @@ const BATCHES_MAX: u64 = 100;
 const LIFE_NS_MAX: u64 = 200_000_000_000;
 const MUTATIONS_TO_CRASH_MAX: u64 = 300;
 const LIFETIME_US_MAX: u64 = 5_000_000;
+/// How often a life begins on a disk that will be full, and how much room it has.
+const DISK_FILLS: PerMillion = PerMillion(100_000);
+const ROOM_BYTES_MAX: u64 = 1 << 20;
 
 /// Something that serves Kafka clients in a world: the broker, or a stand-in to test the simulator with.
 pub trait Program {
@@ -91,6 +93,8 @@ pub struct Report {
     pub acknowledged_records: usize,
     /// Records in the final logs.
     pub final_records: usize,
+    /// Changes made to the disk.
+    pub disk_changes: u64,
     /// Virtual time passed.
     pub virtual_time: Duration,
 }
@@ -103,22 +107,11 @@ impl fmt::Display for Report {
         }
         writeln!(formatter, "  lives: {}", self.lives.join(", "))?;
         writeln!(formatter, "  options: {}", self.options)?;
-        write!(formatter, "  replay: RINGLOG_SEED={} cargo test -p ringlog-simulator", self.seed)
-    }
-}
-
-/// The seeds to run: `RINGLOG_SEED` names one, to replay it; `RINGLOG_SEEDS` says how many from zero on.
-///
-/// # Panics
-/// If either is set to something that is no number.
-pub fn seeds(count: u64) -> Range<u64> {
-    let number = |name| {
-        let text = std::env::var(name).ok()?;
-        Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is no number")))
-    };
-    match number("RINGLOG_SEED") {
-        Some(seed) => seed..seed + 1,
-        None => 0..number("RINGLOG_SEEDS").unwrap_or(count),
+        write!(
+            formatter,
+            "  replay: RINGLOG_SEED={} cargo test -p ringlog-simulator --test broker",
+            self.seed
+        )
     }
 }
 
@@ -148,6 +141,7 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         trace_hash: world.trace_hash(),
         acknowledged_records: history.acknowledged_records(),
         final_records: history.partitions().iter().map(|number| history.final_log(*number).len()).sum(),
+        disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
     }
 }
@@ -181,9 +175,14 @@ fn start_clients(world: &MemoryWorld, random: &mut Random) -> Workload {
 /// One life of the program, from start to a violent or an orderly end.
 fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &mut Random) -> String {
     let shard_count = random.between(1..=SHARDS_MAX) as u16;
+    let room = random.happens(DISK_FILLS).then(|| often_small(ROOM_BYTES_MAX, random));
+    if let Some(room) = room {
+        let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
+        world.disk().set_bytes_max(used + room);
+    }
     let running = program.start(world, shard_count, bug);
     let lifetime = Duration::from_micros(often_small(LIFETIME_US_MAX, random));
-    match random.below(6) {
+    let end = match random.below(6) {
         0 => {
             world.run_until(world.sleep(lifetime));
             world.kill();
@@ -209,6 +208,11 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
             }
             format!("{shard_count} shards, power lost at change {mutations} of the disk")
         }
+    };
+    world.disk().set_bytes_max(world.options().limits.disk_bytes_max);
+    match room {
+        Some(room) => format!("{end}, with room for {room} bytes"),
+        None => end,
     }
 }
 
