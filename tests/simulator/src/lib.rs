@@ -2,13 +2,14 @@
 //! hold through power losses, slow and failing disks, cut and silent links, and jumping clocks.
 //!
 //! Reading order:
-//! - [`run`]: one seed from the first start to the verdict
+//! - [`run`]: one seed from the first start to the verdict; [`campaign`]: many seeds on every core
 //! - [`workload`], [`producer`], [`fetcher`], [`client`]: who talks to the broker, and how
 //! - [`history`]: what clients did and saw; [`checker`]: which promises that breaks
 //! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
 pub mod broker;
+pub mod campaign;
 pub mod checker;
 pub mod client;
 pub mod fetcher;

@@ -32,8 +32,8 @@ use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{
     Connection, DiskFailure, Environment, File, Listener, OpenMode, TaskClass, WriteSync,
 };
-use ringlog_runtime::memory::{MemoryConnection, MemoryWorld};
-use ringlog_simulator::planted::{Bug, Planted};
+use ringlog_runtime::memory::MemoryWorld;
+use ringlog_simulator::planted::{Bug, Planted, PlantedConnection};
 use ringlog_simulator::run::{ADDRESS, Program, Running};
 
 const DIRECTORY: &str = "/reference";
@@ -137,7 +137,7 @@ impl Server {
         Ok(())
     }
 
-    async fn converse(self: Rc<Server>, connection: MemoryConnection) {
+    async fn converse(self: Rc<Server>, connection: PlantedConnection) {
         let mut received = Vec::new();
         while let Ok(piece) = connection.receive().await {
             if piece.is_empty() {

@@ -4,21 +4,41 @@
 //!   broker ──► Planted<bug> ──► memory environment
 //! ```
 //!
+//! | planted | what the broker then is like |
+//! |---|---|
+//! | `AcknowledgeBeforeSync` | one that acknowledges what is only in the page cache |
+//! | `BelieveTornCommits` | one whose recovery skips the checksums of its journal |
+//! | `ForgetFileSync` | one that frees its journal before the segments are stable |
+//! | `ForgetDirectorySync`, `LoseDirectorySyncs` | one whose new files vanish with the power: all, or one in three |
+//! | `ForgetProducers` | one that appends a retried batch again |
+//! | `SwapRequests` | one that works on two requests of a connection in the other order |
+//!
+//! The mistakes are made between the broker and its world because the broker itself has no switch for them: what
+//! is tried is the very code that is served.
+//!
+//! Reading order: this file has the switch and the environment; `file` and `connection` what is done wrong there.
+//!
 //! Always true: with `Bug::None` every call goes through unchanged.
 
+mod connection;
+mod file;
+
+use std::cell::Cell;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::path::Path;
+use std::rc::Rc;
 
 use ringlog_core::ids::ShardIndex;
 use ringlog_core::time::{Instant, Timestamp};
-use ringlog_runtime::buffer::{Arena, BufMut, Slice};
+use ringlog_runtime::buffer::Arena;
 use ringlog_runtime::environment::{
-    DirectoryEntry, DiskFailure, Environment, File, ListenFailure, OpenMode, TaskClass, WriteSync,
+    DirectoryEntry, DiskFailure, Environment, ListenFailure, OpenMode, TaskClass,
 };
-use ringlog_runtime::memory::{
-    MemoryAccepted, MemoryConnection, MemoryEnvironment, MemoryFile, MemoryListener, MemoryMailbox,
-};
+use ringlog_runtime::memory::{MemoryAccepted, MemoryEnvironment, MemoryListener, MemoryMailbox};
+
+pub use connection::PlantedConnection;
+pub use file::PlantedFile;
 
 /// What is done wrong.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -31,6 +51,14 @@ pub enum Bug {
     ForgetFileSync,
     /// Directories are never synced: new files vanish with the power.
     ForgetDirectorySync,
+    /// One directory sync in three does nothing.
+    LoseDirectorySyncs,
+    /// A commit of the journal has the right checksum, whatever its bytes are: torn ones are replayed.
+    BelieveTornCommits,
+    /// Batches arrive without their producer's id: a retry cannot be told from a new batch.
+    ForgetProducers,
+    /// Two produce requests that arrive together on one connection change places.
+    SwapRequests,
 }
 
 /// An environment that makes a mistake.
@@ -38,27 +66,31 @@ pub enum Bug {
 pub struct Planted {
     sound: MemoryEnvironment,
     bug: Bug,
+    directory_syncs: Rc<Cell<u64>>,
 }
 
 impl Planted {
     /// Plants a bug between the broker and its environment.
     pub fn new(sound: MemoryEnvironment, bug: Bug) -> Planted {
-        Planted { sound, bug }
+        Planted { sound, bug, directory_syncs: Rc::default() }
     }
-}
 
-/// A file of an environment that makes a mistake.
-#[derive(Clone)]
-pub struct PlantedFile {
-    sound: MemoryFile,
-    bug: Bug,
+    fn loses_directory_sync(&self) -> bool {
+        let count = self.directory_syncs.get() + 1;
+        self.directory_syncs.set(count);
+        match self.bug {
+            Bug::ForgetDirectorySync => true,
+            Bug::LoseDirectorySyncs => count.is_multiple_of(3),
+            _ => false,
+        }
+    }
 }
 
 impl Environment for Planted {
     type File = PlantedFile;
     type Listener = MemoryListener;
     type Accepted = MemoryAccepted;
-    type Connection = MemoryConnection;
+    type Connection = PlantedConnection;
     type Mailbox<M: Send + 'static> = MemoryMailbox<M>;
 
     fn shard(&self) -> ShardIndex {
@@ -99,7 +131,7 @@ impl Environment for Planted {
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<PlantedFile, DiskFailure> {
-        Ok(PlantedFile { sound: self.sound.open(path, mode).await?, bug: self.bug })
+        Ok(PlantedFile::new(self.sound.open(path, mode).await?, path, self.bug))
     }
 
     async fn create_directory(&self, path: &Path) -> Result<(), DiskFailure> {
@@ -123,10 +155,7 @@ impl Environment for Planted {
     }
 
     async fn sync_directory(&self, path: &Path) -> Result<(), DiskFailure> {
-        match self.bug {
-            Bug::ForgetDirectorySync => Ok(()),
-            _ => self.sound.sync_directory(path).await,
-        }
+        if self.loses_directory_sync() { Ok(()) } else { self.sound.sync_directory(path).await }
     }
 
     async fn free_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
@@ -141,40 +170,7 @@ impl Environment for Planted {
         self.sound.listen(address).await
     }
 
-    fn adopt(&self, accepted: MemoryAccepted) -> MemoryConnection {
-        self.sound.adopt(accepted)
-    }
-}
-
-impl File for PlantedFile {
-    async fn read_at(&self, position: u64, buffer: BufMut) -> Result<BufMut, DiskFailure> {
-        self.sound.read_at(position, buffer).await
-    }
-
-    async fn write_at(&self, position: u64, slices: Vec<Slice>, sync: WriteSync) -> Result<(), DiskFailure> {
-        let sync = match self.bug {
-            Bug::AcknowledgeBeforeSync => WriteSync::Later,
-            _ => sync,
-        };
-        self.sound.write_at(position, slices, sync).await
-    }
-
-    async fn sync(&self) -> Result<(), DiskFailure> {
-        match self.bug {
-            Bug::ForgetFileSync => Ok(()),
-            _ => self.sound.sync().await,
-        }
-    }
-
-    async fn allocate(&self, length: u64) -> Result<(), DiskFailure> {
-        self.sound.allocate(length).await
-    }
-
-    async fn truncate(&self, length: u64) -> Result<(), DiskFailure> {
-        self.sound.truncate(length).await
-    }
-
-    async fn length(&self) -> Result<u64, DiskFailure> {
-        self.sound.length().await
+    fn adopt(&self, accepted: MemoryAccepted) -> PlantedConnection {
+        PlantedConnection::new(self.sound.adopt(accepted), self.arena().clone(), self.bug)
     }
 }
