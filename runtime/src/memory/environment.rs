@@ -74,9 +74,7 @@ impl MemoryEnvironment {
             return std::future::pending().await;
         }
         let world = self.shard.world.clone();
-        if operation.is_mutation() {
-            world.crash_plan.count_mutation();
-        }
+        world.crash_plan.count(operation);
         let outcome = choose_outcome(&world, operation);
         let done_at = world.clock.now() + disk_delay_ns(&world);
         let (completer, completion) = completion::pair();

@@ -65,14 +65,26 @@ pub(super) struct World {
 #[derive(Default)]
 pub(super) struct CrashPlan {
     mutations: Cell<u64>,
-    crash_at: Cell<Option<u64>>,
+    writes: Cell<u64>,
+    crash_at: Cell<Option<CrashAt>>,
     is_due: Cell<bool>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CrashAt {
+    Mutation(u64),
+    Write(u64),
+}
+
 impl CrashPlan {
-    pub fn count_mutation(&self) {
+    pub fn count(&self, operation: DiskOperation) {
+        if !operation.is_mutation() {
+            return;
+        }
         self.mutations.set(self.mutations.get() + 1);
-        if self.crash_at.get() == Some(self.mutations.get()) {
+        self.writes.set(self.writes.get() + u64::from(operation == DiskOperation::Write));
+        let (mutation, write) = (CrashAt::Mutation(self.mutations.get()), CrashAt::Write(self.writes.get()));
+        if self.crash_at.get().is_some_and(|at| at == mutation || at == write) {
             self.crash_at.set(None);
             self.is_due.set(true);
         }
@@ -282,7 +294,14 @@ impl MemoryWorld {
     pub fn set_crash_after(&self, mutations: u64) {
         assert!(mutations > 0, "the first change is number 1");
         let plan = &self.state.crash_plan;
-        plan.crash_at.set(Some(plan.mutations.get() + mutations));
+        plan.crash_at.set(Some(CrashAt::Mutation(plan.mutations.get() + mutations)));
+    }
+
+    /// As [`MemoryWorld::set_crash_after`], counting writes alone: they are what can tear.
+    pub fn set_crash_after_writes(&self, writes: u64) {
+        assert!(writes > 0, "the first write is number 1");
+        let plan = &self.state.crash_plan;
+        plan.crash_at.set(Some(CrashAt::Write(plan.writes.get() + writes)));
     }
 
     /// From now on other things go wrong, or nothing: to heal a world before asking what survived.
