@@ -11,6 +11,9 @@
 //! | `TornBatch` | some records of a batch are in the log and others are not, or not side by side |
 //! | `ReadThenGone` | a fetcher saw a record that the final log does not have at that offset |
 //! | `SkippedRead` | a fetcher went back or jumped over an offset |
+//! | `DeletedButThere` | a topic whose deletion was granted is there |
+//! | `CreatedButGone` | a topic whose creation was granted is not there |
+//! | `ReportedDamage` | the broker took something for damage, and nothing was damaged |
 //!
 //! Always true: a history without violations shows none; each rule is checked against every record.
 
@@ -19,7 +22,7 @@ use std::fmt;
 
 use crate::history::{
     Answer, BatchNumber, ConnectionNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, Promise,
-    SentBatch,
+    SentBatch, TopicNews,
 };
 
 /// A broken promise.
@@ -35,6 +38,9 @@ pub enum Violation {
     TornBatch { batch: BatchNumber, partition: PartitionNumber, offsets: Vec<i64> },
     ReadThenGone { fetcher: FetcherNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
     SkippedRead { fetcher: FetcherNumber, partition: PartitionNumber, expected: i64, found: i64 },
+    DeletedButThere { news: usize },
+    CreatedButGone { news: usize },
+    ReportedDamage { report: String },
 }
 
 impl fmt::Display for Violation {
@@ -54,7 +60,24 @@ pub fn check(history: &History) -> Vec<Violation> {
         view.check_order(&mut violations);
         view.check_reads(&mut violations);
     }
+    check_news(history, &mut violations);
+    let reports = history.reports_of_damage().iter();
+    violations.extend(reports.map(|report| Violation::ReportedDamage { report: report.clone() }));
     violations
+}
+
+/// What was granted is so, until something else is granted.
+fn check_news(history: &History, violations: &mut Vec<Violation>) {
+    let mut is_there = false;
+    for (number, news) in history.news().iter().enumerate() {
+        match news {
+            TopicNews::Created => is_there = true,
+            TopicNews::Deleted => is_there = false,
+            TopicNews::Seen if !is_there => violations.push(Violation::DeletedButThere { news: number }),
+            TopicNews::Missed if is_there => violations.push(Violation::CreatedButGone { news: number }),
+            TopicNews::Seen | TopicNews::Missed => {}
+        }
+    }
 }
 
 /// One partition's evidence, arranged for look-up.
@@ -357,6 +380,26 @@ mod tests {
             let violations = check(&history(Promise::Plain, sent, log));
             assert!(matches!(violations[..], [Violation::TornBatch { .. }]), "{log:?}: {violations:?}");
         }
+    }
+
+    #[test]
+    fn a_topic_is_there_from_its_creation_to_its_deletion() {
+        use TopicNews::{Created, Deleted, Missed, Seen};
+        let violations = |news: &[TopicNews]| {
+            let mut history = History::default();
+            news.iter().for_each(|news| history.topic_news(*news));
+            check(&history)
+        };
+        assert_eq!(violations(&[Missed, Created, Seen, Seen, Deleted, Missed, Created, Seen]), []);
+        assert_eq!(violations(&[Created, Missed]), [Violation::CreatedButGone { news: 1 }]);
+        assert_eq!(violations(&[Created, Deleted, Seen]), [Violation::DeletedButThere { news: 2 }]);
+    }
+
+    #[test]
+    fn a_report_of_damage_is_a_violation_of_its_own() {
+        let mut history = history(Promise::Plain, &[(&["a"], Answer::Acknowledged(0))], &["a"]);
+        history.damage_reported("a log is damaged".to_owned());
+        assert_eq!(check(&history), [Violation::ReportedDamage { report: "a log is damaged".to_owned() }]);
     }
 
     #[test]

@@ -11,39 +11,46 @@ use ringlog_net::protocol::list_offsets::{
 use ringlog_runtime::memory::Random;
 
 use crate::client::Client;
-use crate::history::PartitionNumber;
-use crate::workload::{NO_ERROR, RETRY_AFTER, TOPIC, Workload};
+use crate::history::FetcherNumber;
+use crate::workload::{NO_ERROR, RETRY_AFTER, Workload};
 
 const LATEST: i64 = -1;
-const WAIT_MS_MAX: i32 = 500;
+/// How long the broker shall wait for records.
+pub(crate) const WAIT_MS_MAX: i32 = 500;
 
 /// A record as it came, with its offset.
-type Fetched = (i64, Vec<u8>);
+pub(crate) type Fetched = (i64, Vec<u8>);
 
-/// Reads a partition from its beginning on until the workload is over, across crashes.
-pub async fn follow(workload: Workload, partition: PartitionNumber, mut random: Random) {
+/// Reads a partition from its beginning to its last end, across crashes.
+pub fn follow(workload: Workload, partition: i32, random: Random) -> impl Future<Output = ()> {
     let fetcher = workload.new_fetcher();
+    read_on(workload, fetcher, partition, random)
+}
+
+async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut random: Random) {
+    let number = workload.number_of(partition);
     let mut next_offset = 0;
-    while !workload.is_over.get() {
+    while !workload.is_read(partition, next_offset) {
         let mut client = Client::connect(&workload.world, workload.address);
-        while !workload.is_over.get() {
+        while !workload.is_read(partition, next_offset) {
             let bytes_max = random.between(1..=100_000) as i32;
             let Ok(records) = fetch(&workload, &mut client, partition, next_offset, bytes_max).await else {
                 break;
             };
             let mut history = workload.history.borrow_mut();
             for (offset, value) in records {
-                history.read(fetcher, partition, offset, &value);
+                history.read(fetcher, number, offset, &value);
                 next_offset = offset + 1;
             }
         }
         workload.world.sleep(RETRY_AFTER).await;
     }
+    workload.end_reading();
 }
 
 /// Reads every partition from beginning to end and notes it as what is left.
 pub async fn read_everything(workload: &Workload) {
-    for partition in 0..workload.partitions {
+    for partition in 0..workload.topic.partitions {
         let mut next_offset = 0;
         while !read_rest(workload, partition, &mut next_offset).await.unwrap_or(false) {
             workload.world.sleep(RETRY_AFTER).await;
@@ -52,26 +59,23 @@ pub async fn read_everything(workload: &Workload) {
 }
 
 /// Reads on from `next_offset`; tells whether the end was reached.
-async fn read_rest(
-    workload: &Workload,
-    partition: PartitionNumber,
-    next_offset: &mut i64,
-) -> io::Result<bool> {
+async fn read_rest(workload: &Workload, partition: i32, next_offset: &mut i64) -> io::Result<bool> {
     let mut client = Client::connect(&workload.world, workload.address);
     let end_offset = end_offset(workload, &mut client, partition).await?;
     while *next_offset < end_offset {
         for (offset, value) in fetch(workload, &mut client, partition, *next_offset, i32::MAX).await? {
-            workload.history.borrow_mut().final_record(partition, offset, &value);
+            let number = workload.number_of(partition);
+            workload.history.borrow_mut().final_record(number, offset, &value);
             *next_offset = offset + 1;
         }
     }
     Ok(true)
 }
 
-async fn end_offset(workload: &Workload, client: &mut Client, index: PartitionNumber) -> io::Result<i64> {
+async fn end_offset(workload: &Workload, client: &mut Client, index: i32) -> io::Result<i64> {
     let version = workload.versions.list_offsets;
     let partition = ListOffsetsPartition { partition_index: index, timestamp: LATEST, ..Default::default() };
-    let topic = ListOffsetsTopic { name: TOPIC, partitions: vec![partition] };
+    let topic = ListOffsetsTopic { name: workload.topic.name, partitions: vec![partition] };
     let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
     let answer = client.call(&request, version).await?;
     let response = answer.read(ListOffsetsResponse::decode);
@@ -83,7 +87,7 @@ async fn end_offset(workload: &Workload, client: &mut Client, index: PartitionNu
 async fn fetch(
     workload: &Workload,
     client: &mut Client,
-    partition: PartitionNumber,
+    partition: i32,
     fetch_offset: i64,
     bytes_max: i32,
 ) -> io::Result<Vec<Fetched>> {
@@ -94,7 +98,7 @@ async fn fetch(
         partition_max_bytes: bytes_max,
         ..FetchPartition::default()
     };
-    let topic = FetchTopic { topic: TOPIC, partitions: vec![wanted], ..FetchTopic::default() };
+    let topic = FetchTopic { topic: workload.topic.name, partitions: vec![wanted], ..FetchTopic::default() };
     let request = FetchRequest {
         max_wait_ms: WAIT_MS_MAX,
         min_bytes: 1,
@@ -119,7 +123,7 @@ async fn fetch(
 ///
 /// # Panics
 /// If the broker serves damaged bytes: that must never happen, whatever the disk does.
-fn unpack(mut bytes: &[u8], from: i64, records: &mut Vec<Fetched>) {
+pub(crate) fn unpack(mut bytes: &[u8], from: i64, records: &mut Vec<Fetched>) {
     while !bytes.is_empty() {
         let (batch, rest) = RawBatch::split_first(bytes).expect("the broker serves whole batches");
         batch.verify_checksum().expect("the broker serves no damaged batch");
@@ -137,7 +141,7 @@ fn unpack(mut bytes: &[u8], from: i64, records: &mut Vec<Fetched>) {
     }
 }
 
-fn expect_success(code: i16) -> io::Result<()> {
+pub(crate) fn expect_success(code: i16) -> io::Result<()> {
     match code {
         NO_ERROR => Ok(()),
         code => Err(io::Error::other(format!("the broker answered with error {code}"))),

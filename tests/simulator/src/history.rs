@@ -3,14 +3,15 @@
 //! ```text
 //!   producer ── sent(batch) ──► acknowledged(batch, offset) | refused(batch) | nothing: outcome unknown
 //!   fetcher  ── read(fetcher, partition, offset, value)
-//!   the end  ── final log of each partition, read once everything is healed
+//!   admin    ── topic_news(created | deleted | seen | missed)
+//!   the end  ── final log of each partition, read once everything is healed or before its topic is deleted
 //! ```
 //!
 //! Always true: every value is sent once by one producer to one partition, so a value names its record.
 
 use std::collections::BTreeMap;
 
-/// A partition of the one topic the workload uses.
+/// A partition of a topic of the workload. Each life of a topic that is deleted and made again has its own.
 pub type PartitionNumber = i32;
 
 /// Names a batch within a history.
@@ -81,11 +82,26 @@ pub struct Read {
     pub value: Vec<u8>,
 }
 
+/// What a client learned about the topic that only it makes and deletes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TopicNews {
+    /// Its wish to make it was granted.
+    Created,
+    /// Its wish to delete it was granted.
+    Deleted,
+    /// The broker says that it is there.
+    Seen,
+    /// The broker says that it is not there.
+    Missed,
+}
+
 /// Everything that happened.
 #[derive(Clone, Default, Debug)]
 pub struct History {
     batches: Vec<SentBatch>,
     reads: Vec<Read>,
+    topic_news: Vec<TopicNews>,
+    reports_of_damage: Vec<String>,
     final_logs: BTreeMap<PartitionNumber, Vec<(i64, Vec<u8>)>>,
 }
 
@@ -119,14 +135,39 @@ impl History {
         self.reads.push(Read { fetcher, partition, offset, value: value.to_vec() });
     }
 
-    /// The healed broker shows a record of a partition's whole log, in the order it returned them.
+    /// The client of the fleeting topic learns about it.
+    pub fn topic_news(&mut self, news: TopicNews) {
+        self.topic_news.push(news);
+    }
+
+    /// The broker, healed or for the last time before it deletes the topic, shows a record of a partition's whole log, in the order it returned them.
     pub fn final_record(&mut self, partition: PartitionNumber, offset: i64, value: &[u8]) {
         self.final_logs.entry(partition).or_default().push((offset, value.to_vec()));
+    }
+
+    /// The broker reported damage to its operator.
+    pub fn damage_reported(&mut self, report: String) {
+        self.reports_of_damage.push(report);
+    }
+
+    /// Every report of damage.
+    pub fn reports_of_damage(&self) -> &[String] {
+        &self.reports_of_damage
     }
 
     /// All batches, in the order they were first sent.
     pub fn batches(&self) -> &[SentBatch] {
         &self.batches
+    }
+
+    /// All there was to learn about the fleeting topic, in order.
+    pub fn news(&self) -> &[TopicNews] {
+        &self.topic_news
+    }
+
+    /// How often a topic was deleted.
+    pub fn topics_deleted(&self) -> usize {
+        self.topic_news.iter().filter(|news| **news == TopicNews::Deleted).count()
     }
 
     /// All reads, in the order they happened.

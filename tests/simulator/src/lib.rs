@@ -3,18 +3,21 @@
 //!
 //! Reading order:
 //! - [`run`]: one seed from the first start to the verdict; [`campaign`]: many seeds on every core
-//! - [`workload`], [`producer`], [`fetcher`], [`client`]: who talks to the broker, and how
-//! - [`history`]: what clients did and saw; [`checker`]: which promises that breaks
+//! - [`workload`], [`producer`], [`fetcher`], [`session`], [`administrator`], [`client`]: who talks to the broker, and how
+//! - [`log`]: what the broker says; [`history`]: what clients did and saw; [`checker`]: which promises that breaks
 //! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
+pub mod administrator;
 pub mod broker;
 pub mod campaign;
 pub mod checker;
 pub mod client;
 pub mod fetcher;
 pub mod history;
+pub mod log;
 pub mod planted;
 pub mod producer;
 pub mod run;
+pub mod session;
 pub mod workload;

@@ -20,14 +20,15 @@ use ringlog_net::protocol::produce::{
 use ringlog_runtime::memory::{PerMillion, Random};
 
 use crate::client::Client;
-use crate::history::{Answer, BatchNumber, ConnectionNumber, PartitionNumber, ProducerNumber, Promise};
-use crate::workload::{NO_ERROR, RETRY_AFTER, TOPIC, Workload};
+use crate::history::{Answer, BatchNumber, ConnectionNumber, ProducerNumber, Promise};
+use crate::workload::{NO_ERROR, RETRY_AFTER, Workload};
 
 const CORRUPT_MESSAGE: i16 = 2;
 /// Requests an idempotent producer may have under way: what the broker remembers of it (KIP-98).
 const IN_FLIGHT_MAX: u64 = 5;
 const RECORDS_MAX: u64 = 5;
-const SMALL_VALUE_BYTES_MAX: u64 = 100;
+/// Values up to so many bytes, by producer: commits of one sector of a disk, and commits of several that can tear.
+const USUAL_VALUE_BYTES_MAX: [u64; 4] = [20, 100, 500, 1_500];
 const LARGE_VALUE_BYTES_MAX: u64 = 8_000;
 
 /// A client that produces.
@@ -40,27 +41,35 @@ pub struct Producer {
     batches_left: usize,
     values_made: usize,
     identity: Option<(ProducerId, ProducerEpoch)>,
-    next_sequence: BTreeMap<PartitionNumber, i32>,
+    next_sequence: BTreeMap<i32, i32>,
     unacknowledged: VecDeque<Outgoing>,
     in_flight_max: usize,
+    value_bytes_max: u64,
 }
 
-/// A batch on its way.
+/// A request on its way: batches of as many partitions.
 struct Outgoing {
+    batches: Vec<Batch>,
+}
+
+/// A batch, and what the history calls it.
+struct Batch {
     number: BatchNumber,
-    partition: PartitionNumber,
+    partition: i32,
     bytes: Vec<u8>,
 }
 
 impl Producer {
     /// A producer that will send `batches` batches.
     pub fn new(workload: &Workload, promise: Promise, batches: usize, mut random: Random) -> Producer {
+        workload.begin();
         Producer {
             workload: workload.clone(),
             number: workload.new_producer(),
             promise,
             connection: ConnectionNumber::default(),
             in_flight_max: random.between(1..=IN_FLIGHT_MAX) as usize,
+            value_bytes_max: USUAL_VALUE_BYTES_MAX[random.index(USUAL_VALUE_BYTES_MAX.len())],
             random,
             batches_left: batches,
             values_made: 0,
@@ -84,7 +93,7 @@ impl Producer {
             self.connection.0 += 1;
             self.workload.world.sleep(RETRY_AFTER).await;
         }
-        self.workload.producers_busy.set(self.workload.producers_busy.get() - 1);
+        self.workload.end();
     }
 
     async fn produce_reliably(&mut self, client: &mut Client) -> io::Result<()> {
@@ -95,16 +104,27 @@ impl Producer {
                 && (sent < self.unacknowledged.len() || self.batches_left > 0)
             {
                 if sent == self.unacknowledged.len() {
-                    let batch = self.make_batch();
-                    self.unacknowledged.push_back(batch);
+                    let request = self.make_request();
+                    self.unacknowledged.push_back(request);
                 }
-                let batch = &self.unacknowledged[sent];
-                client.send(&produce_request(batch, -1), self.workload.versions.produce).await?;
+                let request = self.request(&self.unacknowledged[sent], -1);
+                client.send(&request, self.workload.versions.produce).await?;
                 sent += 1;
             }
-            let base_offset = self.receive_answer(client).await?.map_err(refused)?;
-            let batch = self.unacknowledged.pop_front().expect("an answer is to a batch sent");
-            self.workload.history.borrow_mut().answered(batch.number, Answer::Acknowledged(base_offset));
+            let request = self.unacknowledged.front_mut().expect("an answer is to a request sent");
+            let answers = receive_answers(client, request).await?;
+            for (batch, answer) in &answers {
+                if let Ok(base_offset) = answer {
+                    // What was refused beside it is sent again without it.
+                    request.batches.retain(|other| other.number != *batch);
+                    let answer = Answer::Acknowledged(*base_offset);
+                    self.workload.history.borrow_mut().answered(*batch, answer);
+                }
+            }
+            if let Some(code) = answers.into_iter().find_map(|(_, answer)| answer.err()) {
+                return Err(refused(code));
+            }
+            self.unacknowledged.pop_front();
             sent -= 1;
         }
         Ok(())
@@ -131,28 +151,38 @@ impl Producer {
         let mut under_way = VecDeque::new();
         while self.batches_left > 0 || !under_way.is_empty() {
             while under_way.len() < self.in_flight_max && self.batches_left > 0 {
-                let mut batch = self.make_batch();
+                let mut request = self.make_request();
                 if self.random.happens(PerMillion(50_000)) {
-                    *batch.bytes.last_mut().expect("a batch has a header") ^= 1;
+                    let bytes = &mut request.batches[0].bytes;
+                    *bytes.last_mut().expect("a batch has a header") ^= 1;
                 }
-                client.send(&produce_request(&batch, acks), self.workload.versions.produce).await?;
-                under_way.push_back(batch.number);
+                client.send(&self.request(&request, acks), self.workload.versions.produce).await?;
+                under_way.push_back(request);
             }
-            let answer = match self.receive_answer(client).await? {
-                Ok(base_offset) => Answer::Acknowledged(base_offset),
-                Err(CORRUPT_MESSAGE) => Answer::Refused,
-                Err(code) => return Err(refused(code)),
-            };
-            let batch = under_way.pop_front().expect("an answer is to a batch sent");
-            self.workload.history.borrow_mut().answered(batch, answer);
+            let request = under_way.pop_front().expect("something is under way");
+            let mut failure = None;
+            for (batch, answer) in receive_answers(client, &request).await? {
+                let answer = match answer {
+                    Ok(base_offset) => Answer::Acknowledged(base_offset),
+                    Err(CORRUPT_MESSAGE) => Answer::Refused,
+                    Err(code) => {
+                        failure = Some(code);
+                        continue;
+                    }
+                };
+                self.workload.history.borrow_mut().answered(batch, answer);
+            }
+            if let Some(code) = failure {
+                return Err(refused(code));
+            }
         }
         Ok(())
     }
 
     async fn produce_blindly(&mut self, client: &mut Client) -> io::Result<()> {
         while self.batches_left > 0 {
-            let batch = self.make_batch();
-            client.send_unanswered(&produce_request(&batch, 0), self.workload.versions.produce).await?;
+            let request = self.make_request();
+            client.send_unanswered(&self.request(&request, 0), self.workload.versions.produce).await?;
             if self.random.coin() {
                 self.workload.world.sleep(RETRY_AFTER / 10).await;
             }
@@ -160,20 +190,26 @@ impl Producer {
         Ok(())
     }
 
-    /// The base offset of the oldest batch under way, or the error code it met.
-    async fn receive_answer(&mut self, client: &mut Client) -> io::Result<Result<i64, i16>> {
-        let answer = client.receive().await?;
-        let response = answer.read(ProduceResponse::decode);
-        let partition = &response.responses[0].partition_responses[0];
-        Ok(match partition.error_code {
-            NO_ERROR => Ok(partition.base_offset),
-            code => Err(code),
-        })
+    fn request<'b>(&self, request: &'b Outgoing, acks: i16) -> ProduceRequest<'b> {
+        let data =
+            |batch: &'b Batch| PartitionProduceData { index: batch.partition, records: Some(&batch.bytes) };
+        let partition_data = request.batches.iter().map(data).collect();
+        let topic = TopicProduceData { name: self.workload.topic.name, partition_data, ..Default::default() };
+        ProduceRequest { acks, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() }
     }
 
-    fn make_batch(&mut self) -> Outgoing {
+    /// One batch each for some partitions.
+    fn make_request(&mut self) -> Outgoing {
+        let partitions = self.workload.topic.partitions as u64;
+        let count = self.random.between(1..=partitions.min(self.workload.batches_per_request_max));
+        let first = self.random.below(partitions);
+        let count = count.min(self.batches_left as u64);
+        let batches = (first..first + count).map(|index| self.make_batch((index % partitions) as i32));
+        Outgoing { batches: batches.collect() }
+    }
+
+    fn make_batch(&mut self, partition: i32) -> Batch {
         self.batches_left -= 1;
-        let partition = self.random.below(self.workload.partitions as u64) as PartitionNumber;
         let count = self.random.between(1..=RECORDS_MAX) as usize;
         let values: Vec<Vec<u8>> = (0..count).map(|_| self.make_value()).collect();
         let mut builder = BatchBuilder::new();
@@ -190,10 +226,10 @@ impl Producer {
             self.number,
             self.promise,
             self.connection,
-            partition,
+            self.workload.number_of(partition),
             values,
         );
-        Outgoing { number, partition, bytes }
+        Batch { number, partition, bytes }
     }
 
     fn make_value(&mut self) -> Vec<u8> {
@@ -201,7 +237,7 @@ impl Producer {
         self.values_made += 1;
         let padding_max = match self.random.below(8) {
             0 => LARGE_VALUE_BYTES_MAX,
-            _ => SMALL_VALUE_BYTES_MAX,
+            _ => self.value_bytes_max,
         };
         let padding = self.random.below(padding_max) as usize;
         value.resize(value.len() + padding, b'a' + (self.values_made % 26) as u8);
@@ -209,10 +245,26 @@ impl Producer {
     }
 }
 
-fn produce_request(batch: &Outgoing, acks: i16) -> ProduceRequest<'_> {
-    let data = PartitionProduceData { index: batch.partition, records: Some(&batch.bytes) };
-    let topic = TopicProduceData { name: TOPIC, partition_data: vec![data], ..Default::default() };
-    ProduceRequest { acks, timeout_ms: 10_000, topic_data: vec![topic], ..Default::default() }
+/// For each batch of the oldest request under way its base offset, or the error code it met.
+///
+/// # Panics
+/// If the broker does not answer for each of its partitions once.
+async fn receive_answers(
+    client: &mut Client,
+    request: &Outgoing,
+) -> io::Result<Vec<(BatchNumber, Result<i64, i16>)>> {
+    let answer = client.receive().await?;
+    let response = answer.read(ProduceResponse::decode);
+    let found: Vec<_> = response.responses.iter().flat_map(|topic| &topic.partition_responses).collect();
+    assert_eq!(found.len(), request.batches.len(), "each partition is answered for once");
+    let answer_to = |batch: &Batch| {
+        let answer = found.iter().find(|answer| answer.index == batch.partition);
+        let answer = answer.expect("each partition is answered for");
+        let result =
+            if answer.error_code == NO_ERROR { Ok(answer.base_offset) } else { Err(answer.error_code) };
+        (batch.number, result)
+    };
+    Ok(request.batches.iter().map(answer_to).collect())
 }
 
 fn refused(code: i16) -> io::Error {

@@ -16,11 +16,14 @@ use std::time::Duration;
 use ringlog_runtime::environment::Environment;
 use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random};
 
+use crate::administrator;
 use crate::checker::{self, Violation};
 use crate::fetcher;
 use crate::history::Promise;
+use crate::log;
 use crate::planted::Bug;
 use crate::producer::Producer;
+use crate::session;
 use crate::workload::{Versions, Workload};
 
 /// Where the broker listens in its world.
@@ -30,9 +33,12 @@ const SHARDS_MAX: u64 = 3;
 const LIVES_MAX: u64 = 8;
 const PRODUCERS_MAX: u64 = 4;
 const BATCHES_MAX: u64 = 100;
+const BATCHES_PER_REQUEST_MAX: u64 = 4;
+const FLEETING_LIVES_MAX: u64 = 3;
 /// Virtual time in which a healed program must have served everybody.
 const LIFE_NS_MAX: u64 = 200_000_000_000;
 const MUTATIONS_TO_CRASH_MAX: u64 = 300;
+const WRITES_TO_CRASH_MAX: u64 = 150;
 const LIFETIME_US_MAX: u64 = 5_000_000;
 /// How often a life begins on a disk that will be full, and how much room it has.
 const DISK_FILLS: PerMillion = PerMillion(100_000);
@@ -42,6 +48,12 @@ const ROOM_BYTES_MAX: u64 = 1 << 20;
 pub trait Program {
     /// Starts it with so many shards, a mistake planted below it.
     fn start(&self, world: &MemoryWorld, shard_count: u16, bug: Bug) -> Running;
+
+    /// Whether it does all that clients may ask: a stand-in need not delete topics, keep fetch sessions or take
+    /// more than one partition in a request.
+    fn does_everything(&self) -> bool {
+        true
+    }
 }
 
 /// A program that was started.
@@ -93,6 +105,8 @@ pub struct Report {
     pub acknowledged_records: usize,
     /// Records in the final logs.
     pub final_records: usize,
+    /// Topics deleted.
+    pub topics_deleted: usize,
     /// Changes made to the disk.
     pub disk_changes: u64,
     /// Virtual time passed.
@@ -120,11 +134,14 @@ impl fmt::Display for Report {
 /// # Panics
 /// If the run deadlocks, does not end, or the program panics; the seed is then printed.
 pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
+    log::listen();
+    // Of a run before that did not come to its end.
+    drop(log::take_reports_of_damage());
     let mut random = Random::from_seed(seed).fork(3);
     let mut options = Options::from_seed(seed);
     options.limits.run_virtual_ns_max = LIFE_NS_MAX;
     let world = MemoryWorld::new(seed, options);
-    let workload = start_clients(&world, &mut random);
+    let workload = start_clients(program, &world, &mut random);
     let mut lives = Vec::new();
     for _ in 0..random.between(1..=LIVES_MAX) {
         lives.push(live_and_end(program, &world, bug, &mut random));
@@ -132,7 +149,8 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
     world.set_faults(Faults::default());
     program.start(&world, random.between(1..=SHARDS_MAX) as u16, bug);
     world.run_until(finish(&world, &workload));
-    let history = workload.history.borrow();
+    let mut history = workload.history.borrow_mut();
+    log::take_reports_of_damage().into_iter().for_each(|report| history.damage_reported(report));
     Report {
         seed,
         options: world.options().to_string(),
@@ -141,15 +159,19 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         trace_hash: world.trace_hash(),
         acknowledged_records: history.acknowledged_records(),
         final_records: history.partitions().iter().map(|number| history.final_log(*number).len()).sum(),
+        topics_deleted: history.topics_deleted(),
         disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
     }
 }
 
-fn start_clients(world: &MemoryWorld, random: &mut Random) -> Workload {
+fn start_clients(program: &impl Program, world: &MemoryWorld, random: &mut Random) -> Workload {
     let address: SocketAddr = ADDRESS.parse().expect("an address");
     let partitions = random.between(1..=4) as i32;
-    let workload = Workload::new(world.handle(), address, partitions, Versions::choose(random));
+    let mut workload = Workload::new(world.handle(), address, partitions, Versions::choose(random));
+    if program.does_everything() {
+        workload.batches_per_request_max = random.between(1..=BATCHES_PER_REQUEST_MAX);
+    }
     for _ in 0..random.between(1..=PRODUCERS_MAX) {
         let promise = match random.below(8) {
             0 => Promise::Unanswered,
@@ -163,6 +185,13 @@ fn start_clients(world: &MemoryWorld, random: &mut Random) -> Workload {
             creator.create_topic().await;
             producer.run().await;
         });
+    }
+    if program.does_everything() && random.coin() {
+        let times = random.between(1..=FLEETING_LIVES_MAX);
+        world.spawn(administrator::make_and_delete(workload.clone(), times, random.fork(7)));
+    }
+    if program.does_everything() && random.coin() {
+        world.spawn(session::follow(workload.clone(), random.fork(8)));
     }
     for partition in 0..partitions {
         if random.coin() {
@@ -182,7 +211,7 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
     }
     let running = program.start(world, shard_count, bug);
     let lifetime = Duration::from_micros(often_small(LIFETIME_US_MAX, random));
-    let end = match random.below(6) {
+    let end = match random.below(8) {
         0 => {
             world.run_until(world.sleep(lifetime));
             world.kill();
@@ -199,20 +228,31 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
             world.crash();
             format!("{shard_count} shards, power lost after {lifetime:?}")
         }
-        _ => {
+        4 | 5 => {
             let mutations = often_small(MUTATIONS_TO_CRASH_MAX, random);
             world.set_crash_after(mutations);
-            let patience = Duration::from_micros(LIFETIME_US_MAX);
-            if world.run_until_or_crash(world.sleep(patience)).is_ok() {
-                world.crash();
-            }
+            live_until_crash(world);
             format!("{shard_count} shards, power lost at change {mutations} of the disk")
+        }
+        _ => {
+            let writes = often_small(WRITES_TO_CRASH_MAX, random);
+            world.set_crash_after_writes(writes);
+            live_until_crash(world);
+            format!("{shard_count} shards, power lost at write {writes}")
         }
     };
     world.disk().set_bytes_max(world.options().limits.disk_bytes_max);
     match room {
         Some(room) => format!("{end}, with room for {room} bytes"),
         None => end,
+    }
+}
+
+/// Lives until the crash that was ordered; until one without order if it does not come.
+fn live_until_crash(world: &MemoryWorld) {
+    let patience = Duration::from_micros(LIFETIME_US_MAX);
+    if world.run_until_or_crash(world.sleep(patience)).is_ok() {
+        world.crash();
     }
 }
 
@@ -223,11 +263,14 @@ fn often_small(max: u64, random: &mut Random) -> u64 {
     random.between(1..=(1 << bound).min(max))
 }
 
-/// Waits until all producers are done, stops the fetchers and reads everything.
+/// Waits until all is written, reads everything, and waits until every fetcher has seen it too.
 async fn finish(world: &MemoryWorld, workload: &Workload) {
-    while workload.producers_busy.get() > 0 {
+    while !workload.is_done() {
         world.sleep(Duration::from_millis(100)).await;
     }
-    workload.is_over.set(true);
     fetcher::read_everything(workload).await;
+    workload.note_ends();
+    while !workload.is_all_read() {
+        world.sleep(Duration::from_millis(100)).await;
+    }
 }

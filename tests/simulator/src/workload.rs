@@ -1,6 +1,7 @@
 //! What all clients of a run share: where the broker is, how the topic is called, what they did, when they end.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -9,17 +10,20 @@ use ringlog_net::protocol::create_topics::{CreatableTopic, CreateTopicsRequest, 
 use ringlog_runtime::memory::{Random, WorldHandle};
 
 use crate::client::Client;
-use crate::history::{FetcherNumber, History, ProducerNumber};
+use crate::history::{FetcherNumber, History, PartitionNumber, ProducerNumber, TopicNews};
 
 /// The topic everybody uses.
-pub const TOPIC: &str = "simulated";
+const TOPIC: &str = "simulated";
 
 /// How long a client waits before it tries again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 
 /// What the broker answers when all is well.
 pub const NO_ERROR: i16 = 0;
-const TOPIC_ALREADY_EXISTS: i16 = 36;
+/// ... and when not.
+pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
+/// The same.
+pub const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// Shared by all clients of a run.
 #[derive(Clone)]
@@ -28,18 +32,30 @@ pub struct Workload {
     pub world: WorldHandle,
     /// Where the broker listens.
     pub address: SocketAddr,
-    /// How many partitions the topic has.
-    pub partitions: i32,
+    /// The topic they use.
+    pub topic: Topic,
     /// Versions this run's clients speak.
     pub versions: Versions,
     /// What happened.
     pub history: Rc<RefCell<History>>,
-    /// Set when fetchers shall stop.
-    pub is_over: Rc<Cell<bool>>,
-    /// Producers that still have something to do.
-    pub producers_busy: Rc<Cell<usize>>,
+    /// Partitions a produce request has batches for, at most.
+    pub batches_per_request_max: u64,
+    final_ends: Rc<RefCell<Option<Vec<i64>>>>,
+    reading: Rc<Cell<usize>>,
+    busy: Rc<Cell<usize>>,
     next_producer: Rc<Cell<usize>>,
     next_fetcher: Rc<Cell<usize>>,
+}
+
+/// A topic, or one life of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Topic {
+    /// What it is called.
+    pub name: &'static str,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// What its first partition is called in the history; the others follow.
+    pub first_number: PartitionNumber,
 }
 
 /// Request versions, from those that name topics by name.
@@ -49,12 +65,18 @@ pub struct Versions {
     pub produce: i16,
     /// Of Fetch.
     pub fetch: i16,
+    /// Of Fetch, from those that know sessions.
+    pub session_fetch: i16,
     /// Of InitProducerId.
     pub init_producer_id: i16,
     /// Of CreateTopics.
     pub create_topics: i16,
     /// Of ListOffsets.
     pub list_offsets: i16,
+    /// Of DeleteTopics.
+    pub delete_topics: i16,
+    /// Of Metadata, from those that can be asked not to make a topic.
+    pub metadata: i16,
 }
 
 impl Versions {
@@ -64,9 +86,12 @@ impl Versions {
         Versions {
             produce: between(3, 12),
             fetch: between(4, 12),
+            session_fetch: between(7, 12),
             init_producer_id: between(0, 5),
             create_topics: between(4, 7),
             list_offsets: between(1, 8),
+            delete_topics: between(1, 6),
+            metadata: between(4, 13),
         }
     }
 }
@@ -77,47 +102,100 @@ impl Workload {
         Workload {
             world,
             address,
-            partitions,
+            topic: Topic { name: TOPIC, partitions, first_number: 0 },
             versions,
             history: Rc::default(),
-            is_over: Rc::default(),
-            producers_busy: Rc::default(),
+            batches_per_request_max: 1,
+            final_ends: Rc::default(),
+            reading: Rc::default(),
+            busy: Rc::default(),
             next_producer: Rc::default(),
             next_fetcher: Rc::default(),
         }
     }
 
+    /// The same clients' work with another topic.
+    pub fn of_topic(&self, topic: Topic) -> Workload {
+        Workload { topic, ..self.clone() }
+    }
+
+    /// What a partition of the topic is called in the history.
+    pub fn number_of(&self, partition: i32) -> PartitionNumber {
+        self.topic.first_number + partition
+    }
+
+    /// Somebody has something to do: the run goes on.
+    pub fn begin(&self) {
+        self.busy.set(self.busy.get() + 1);
+    }
+
+    /// Somebody is done.
+    pub fn end(&self) {
+        self.busy.set(self.busy.get() - 1);
+    }
+
+    /// Notes what became known of the fleeting topic.
+    pub fn note(&self, news: TopicNews) {
+        self.history.borrow_mut().topic_news(news);
+    }
+
     /// A number for a new producer.
     pub fn new_producer(&self) -> ProducerNumber {
-        self.producers_busy.set(self.producers_busy.get() + 1);
         ProducerNumber(self.next_producer.replace(self.next_producer.get() + 1))
     }
 
-    /// A number for a new fetcher.
+    /// A number for a new fetcher, which reads until [`Workload::is_read`].
     pub fn new_fetcher(&self) -> FetcherNumber {
+        self.reading.set(self.reading.get() + 1);
         FetcherNumber(self.next_fetcher.replace(self.next_fetcher.get() + 1))
+    }
+
+    /// Whether nobody has anything to do any more.
+    pub fn is_done(&self) -> bool {
+        self.busy.get() == 0
+    }
+
+    /// Nothing more will be written: fetchers shall come to the ends that the history knows.
+    pub fn note_ends(&self) {
+        let history = self.history.borrow();
+        let end_of =
+            |partition| history.final_log(self.number_of(partition)).last().map_or(0, |last| last.0 + 1);
+        *self.final_ends.borrow_mut() = Some((0..self.topic.partitions).map(end_of).collect());
+    }
+
+    /// Whether a fetcher that has come so far has seen all there will ever be of a partition.
+    pub fn is_read(&self, partition: i32, next_offset: i64) -> bool {
+        self.final_ends.borrow().as_ref().is_some_and(|ends| next_offset >= ends[partition as usize])
+    }
+
+    /// A fetcher has seen everything.
+    pub fn end_reading(&self) {
+        self.reading.set(self.reading.get() - 1);
+    }
+
+    /// Whether every fetcher has seen everything.
+    pub fn is_all_read(&self) -> bool {
+        self.reading.get() == 0
     }
 
     /// Creates the topic, however often that takes.
     pub async fn create_topic(&self) {
-        while !self.try_create_topic().await {
+        while !matches!(self.try_create_topic().await, Ok(NO_ERROR | TOPIC_ALREADY_EXISTS)) {
             self.world.sleep(RETRY_AFTER).await;
         }
     }
 
-    async fn try_create_topic(&self) -> bool {
+    /// Asks once for the topic; returns the error code that comes back.
+    pub async fn try_create_topic(&self) -> io::Result<i16> {
         let version = self.versions.create_topics;
         let topic = CreatableTopic {
-            name: TOPIC,
-            num_partitions: self.partitions,
+            name: self.topic.name,
+            num_partitions: self.topic.partitions,
             replication_factor: 1,
             ..CreatableTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
-        let Ok(answer) = Client::connect(&self.world, self.address).call(&request, version).await else {
-            return false;
-        };
-        let response = answer.read(CreateTopicsResponse::decode);
-        matches!(response.topics[0].error_code, NO_ERROR | TOPIC_ALREADY_EXISTS)
+        let answer = Client::connect(&self.world, self.address).call(&request, version).await?;
+        Ok(answer.read(CreateTopicsResponse::decode).topics[0].error_code)
     }
 }

@@ -126,36 +126,43 @@ impl Inbox {
     }
 }
 
-/// Where the batch lies in a produce request; `None` in any other frame.
-fn batch_in(frame: &[u8]) -> Option<Range<usize>> {
-    let (header, body) = decode_request_header(frame).ok()?;
+/// Where the batches lie in a produce request; nowhere in any other frame.
+fn batches_in(frame: &[u8]) -> Vec<Range<usize>> {
+    let Ok((header, body)) = decode_request_header(frame) else { return Vec::new() };
     if ApiKey::from_wire(header.api_key) != Some(ApiKey::Produce) {
-        return None;
+        return Vec::new();
     }
-    let request = ProduceRequest::decode(&mut Decoder::new(&frame[body..]), header.api_version).ok()?;
-    let records = request.topic_data.first()?.partition_data.first()?.records?;
-    let start = records.as_ptr() as usize - frame.as_ptr() as usize;
-    Some(start..start + records.len())
+    let decoder = &mut Decoder::new(&frame[body..]);
+    let Ok(request) = ProduceRequest::decode(decoder, header.api_version) else { return Vec::new() };
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let place = |records: &[u8]| {
+        let start = records.as_ptr() as usize - frame.as_ptr() as usize;
+        start..start + records.len()
+    };
+    partitions.filter_map(|partition| partition.records).map(place).collect()
 }
 
-/// Makes the batch of a produce request one of no idempotent producer.
+/// Makes the batches of a produce request such of no idempotent producer.
 fn forget_producer(frame: &mut [u8]) {
-    let Some(range) = batch_in(frame) else { return };
-    let batch = &mut frame[range];
-    let is_whole = batch.len() > BATCH_PRODUCER.end;
-    // One that was damaged on purpose stays damaged.
-    if !is_whole || batch[BATCH_CHECKSUM] != crc32c(&batch[BATCH_CHECKSUM.end..]).to_be_bytes() {
-        return;
+    for range in batches_in(frame) {
+        let batch = &mut frame[range];
+        let is_whole = batch.len() > BATCH_PRODUCER.end;
+        // One that was damaged on purpose stays damaged.
+        if !is_whole || batch[BATCH_CHECKSUM] != crc32c(&batch[BATCH_CHECKSUM.end..]).to_be_bytes() {
+            continue;
+        }
+        batch[BATCH_PRODUCER].fill(0xff);
+        let checksum = crc32c(&batch[BATCH_CHECKSUM.end..]);
+        batch[BATCH_CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
     }
-    batch[BATCH_PRODUCER].fill(0xff);
-    let checksum = crc32c(&batch[BATCH_CHECKSUM.end..]);
-    batch[BATCH_CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
 }
 
 /// Makes produce requests that arrived together change places, two by two. Correlation ids stay where they are:
 /// the answers come as a client expects them.
 fn swap_neighbours(frames: &mut [Vec<u8>]) {
-    for pair in frames.chunks_exact_mut(2).filter(|pair| pair.iter().all(|frame| batch_in(frame).is_some())) {
+    for pair in
+        frames.chunks_exact_mut(2).filter(|pair| pair.iter().all(|frame| !batches_in(frame).is_empty()))
+    {
         let ids = [0, 1].map(|index: usize| pair[index][CORRELATION_ID].to_vec());
         pair.swap(0, 1);
         for (frame, id) in pair.iter_mut().zip(ids) {

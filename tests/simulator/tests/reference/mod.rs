@@ -65,6 +65,10 @@ impl Program for Reference {
         environment.spawn(TaskClass::Network, task);
         running
     }
+
+    fn does_everything(&self) -> bool {
+        false
+    }
 }
 
 struct Server {
