@@ -39,6 +39,18 @@ impl GroupTimer {
         }
     }
 
+    /// The task has looked at every deadline and waits for the earliest. Whatever was noted before is part of that
+    /// already: woken by it, the task would look again without the pause, and hold its core for as long as anything is due.
+    fn arm(&self, deadline: Option<Instant>) {
+        self.armed.set(deadline);
+        self.earlier.set(false);
+    }
+
+    /// The task is awake: it will look at every deadline before it waits again.
+    fn disarm(&self) {
+        self.armed.set(None);
+    }
+
     fn earlier(&self) -> impl Future<Output = ()> + '_ {
         poll_fn(|context| {
             if self.earlier.replace(false) {
@@ -56,7 +68,7 @@ impl<E: Environment> Shard<E> {
         loop {
             let deadline = self.groups.seats().iter().filter_map(|seat| seat.next_deadline()).min();
             let deadline = deadline.map(|deadline| deadline.max(self.env.now() + PAUSE));
-            self.groups.timer.armed.set(deadline);
+            self.groups.timer.arm(deadline);
             let earlier = self.groups.timer.earlier();
             match deadline {
                 Some(deadline) => {
@@ -64,7 +76,7 @@ impl<E: Environment> Shard<E> {
                 }
                 None => earlier.await,
             }
-            self.groups.timer.armed.set(None);
+            self.groups.timer.disarm();
             let now = self.env.now();
             for seat in self.groups.seats() {
                 if seat.next_deadline().is_some_and(|deadline| deadline <= now) {
@@ -72,5 +84,34 @@ impl<E: Environment> Shard<E> {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures_util::FutureExt;
+
+    #[test]
+    fn a_deadline_noted_before_the_task_looked_does_not_take_its_pause_from_it() {
+        let timer = GroupTimer::default();
+        timer.note(Some(Instant(5)));
+        timer.arm(Some(Instant(5)));
+        assert_eq!(timer.earlier().now_or_never(), None, "it waits for that deadline already");
+        timer.note(Some(Instant(9)));
+        assert_eq!(timer.earlier().now_or_never(), None, "a later one is no reason to look");
+        timer.note(Some(Instant(3)));
+        assert_eq!(timer.earlier().now_or_never(), Some(()));
+    }
+
+    #[test]
+    fn a_task_that_waits_for_nothing_is_woken_by_the_first_deadline() {
+        let timer = GroupTimer::default();
+        timer.arm(None);
+        assert_eq!(timer.earlier().now_or_never(), None);
+        timer.note(None);
+        assert_eq!(timer.earlier().now_or_never(), None);
+        timer.note(Some(Instant(9)));
+        assert_eq!(timer.earlier().now_or_never(), Some(()));
     }
 }
