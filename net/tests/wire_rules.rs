@@ -3,6 +3,7 @@
 use ringlog_net::protocol::api_versions::ApiVersionsRequest;
 use ringlog_net::protocol::fetch::FetchRequest;
 use ringlog_net::protocol::metadata::{MetadataRequest, MetadataResponse, MetadataResponseTopic};
+use ringlog_net::protocol::offset_commit::OffsetCommitRequest;
 use ringlog_net::protocol::produce::ProduceRequest;
 use ringlog_net::protocol::{
     ApiKey, DecodeError, DecodeFault, Decoder, Message, Uuid, decode_request_header, encode_body,
@@ -59,6 +60,28 @@ fn w4_an_unknown_api_is_refused_before_the_rest_of_its_header_is_read() {
         let error = decode_request_header(&api_key.to_be_bytes()).unwrap_err();
         assert_eq!(error, DecodeError { fault: DecodeFault::UnknownApi { api_key }, position: 0 });
     }
+}
+
+/// An OffsetCommit of version 8 without topics, by a member whose id has so many bytes.
+fn commit_of_member(bytes: usize) -> Result<usize, DecodeFault> {
+    let member_id = "a".repeat(bytes);
+    let mut body = vec![2, b'g', 0, 0, 0, 1];
+    let mut length = bytes as u32 + 1;
+    while length >= 0x80 {
+        body.push(length as u8 | 0x80);
+        length >>= 7;
+    }
+    body.push(length as u8);
+    body.extend_from_slice(member_id.as_bytes());
+    body.extend_from_slice(&[0, 1, 0]);
+    let request = OffsetCommitRequest::decode(&mut Decoder::new(&body), 8);
+    request.map(|request| request.member_id.len()).map_err(|error| error.fault)
+}
+
+#[test]
+fn text_is_no_longer_in_the_new_encodings_than_the_old_ones_could_hold() {
+    assert_eq!(commit_of_member(32_767), Ok(32_767));
+    assert_eq!(commit_of_member(32_768), Err(DecodeFault::TextTooLong { bytes: 32_768 }));
 }
 
 #[test]
@@ -164,14 +187,13 @@ fn a_null_that_an_old_version_cannot_say_is_written_as_empty() {
 }
 
 #[test]
-fn text_too_long_for_an_old_encoding_is_cut_between_two_characters() {
+fn text_longer_than_readers_take_is_cut_between_two_characters() {
     let long = "ü".repeat(20_000);
     let topic = MetadataResponseTopic { name: Some(&long), ..Default::default() };
     let response = MetadataResponse { topics: vec![topic], ..Default::default() };
-    let old = encode_body(&response, 8);
-    let read = MetadataResponse::decode(&mut Decoder::new(&old), 8).unwrap();
-    assert_eq!(read.topics[0].name.map(str::len), Some(32_766));
-    let flexible = encode_body(&response, 9);
-    let read = MetadataResponse::decode(&mut Decoder::new(&flexible), 9).unwrap();
-    assert_eq!(read.topics[0].name, Some(&*long));
+    for version in [8, 9] {
+        let body = encode_body(&response, version);
+        let read = MetadataResponse::decode(&mut Decoder::new(&body), version).unwrap();
+        assert_eq!(read.topics[0].name.map(str::len), Some(32_766), "version {version}");
+    }
 }

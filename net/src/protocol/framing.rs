@@ -109,7 +109,9 @@ fn encode_frame<M: Message>(
 ) -> Result<ResponseFrame, ArenaFull> {
     const LENGTH_BYTES: usize = 4;
     let body = message.count(version);
-    let length = i32::try_from(head.total_bytes() + body.total_bytes()).expect("a message is below 2 GiB");
+    let total_bytes = head.total_bytes() + body.total_bytes();
+    // A frame's length has 31 bits: there will never be memory for a longer one.
+    let length = i32::try_from(total_bytes).map_err(|_| ArenaFull { requested_bytes: total_bytes })?;
     let buffered_bytes = LENGTH_BYTES + head.buffered_bytes + body.buffered_bytes;
     let mut buffer = arena.allocate(buffered_bytes)?;
     buffer.set_len(buffered_bytes);

@@ -27,6 +27,10 @@ pub struct DecodeError {
     pub position: usize,
 }
 
+/// The longest text. Old encodings count its bytes in 16 bits with a sign; newer ones could hold more, but Kafka takes
+/// no more from them either, so nobody who keeps or repeats a text meets one that an old encoding cannot hold.
+pub const TEXT_BYTES_MAX: usize = i16::MAX as usize;
+
 /// What was wrong with bytes that were refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum DecodeFault {
@@ -55,6 +59,11 @@ pub enum DecodeFault {
     NullNotAllowed,
     /// Text that is not UTF-8.
     NotUtf8,
+    /// Text longer than Kafka's encodings hold.
+    TextTooLong {
+        /// Its bytes.
+        bytes: usize,
+    },
     /// A variable-length number longer than five bytes or larger than 32 bits.
     BadVarint,
     /// Tags must ascend, so this one is repeated or out of order.
@@ -97,6 +106,9 @@ impl fmt::Display for DecodeError {
                 )
             }
             DecodeFault::NullNotAllowed => formatter.write_str("null where this version does not allow it"),
+            DecodeFault::TextTooLong { bytes } => {
+                write!(formatter, "text of {bytes} bytes, more than {TEXT_BYTES_MAX}")
+            }
             DecodeFault::NotUtf8 => formatter.write_str("text that is not UTF-8"),
             DecodeFault::BadVarint => formatter.write_str("a variable-length number above 32 bits"),
             DecodeFault::TagOutOfOrder { tag } => write!(formatter, "tag {tag} is repeated or out of order"),
@@ -206,6 +218,9 @@ impl<'a> Decoder<'a> {
     /// Text of a known length.
     #[inline]
     pub fn text(&mut self, length: usize) -> Result<&'a str, DecodeError> {
+        if length > TEXT_BYTES_MAX {
+            return Err(self.refuse(DecodeFault::TextTooLong { bytes: length }));
+        }
         let start = self.position;
         std::str::from_utf8(self.take(length)?).map_err(|error| DecodeError {
             fault: DecodeFault::NotUtf8,

@@ -15,7 +15,7 @@ use std::fmt;
 use ringlog_core::ids::TopicId;
 use ringlog_runtime::buffer::Slice;
 
-use super::decoder::{DecodeError, DecodeFault, Decoder};
+use super::decoder::{DecodeError, DecodeFault, Decoder, TEXT_BYTES_MAX};
 use super::encoder::Sink;
 
 /// Under which rules a field is read or written.
@@ -178,17 +178,16 @@ impl<'a> Wire<'a> for &'a str {
         not_null(Self::read_nullable, decoder, shape)
     }
 
-    /// Old encodings hold 32,767 bytes at most; longer text (a configuration value, say) is cut there.
+    /// Text longer than readers take (a configuration value, say) is cut there.
     #[inline]
     fn write<S: Sink>(&self, sink: &mut S, shape: Shape) {
+        let text = &self[..self.floor_char_boundary(TEXT_BYTES_MAX)];
         if shape.flexible {
-            sink.put_unsigned_varint(compact(self.len()));
-            sink.put(self.as_bytes());
+            sink.put_unsigned_varint(compact(text.len()));
         } else {
-            let text = &self[..self.floor_char_boundary(i16::MAX as usize)];
             sink.put(&(text.len() as i16).to_be_bytes());
-            sink.put(text.as_bytes());
         }
+        sink.put(text.as_bytes());
     }
 }
 
