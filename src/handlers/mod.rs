@@ -164,7 +164,8 @@ impl Request {
         format!("/{}", self.peer.ip()).into()
     }
 
-    /// The response frame for this request; waits while there is no memory for it.
+    /// The response frame for this request; waits while there is no memory for it. One that can never leave closes the
+    /// connection.
     pub async fn respond<E: Environment>(&self, shard: &Shard<E>, response: &impl Message) -> Outcome {
         self.respond_in_version(shard, self.version, response).await
     }
@@ -181,6 +182,13 @@ impl Request {
                 Ok(frame) => {
                     self.count_errors(shard, &frame.error_codes);
                     return Outcome::Send(frame.segments);
+                }
+                Err(full) if full.requested_bytes > response_bytes_max(shard) => {
+                    tracing::warn!(
+                        peer = %self.peer, api = ?self.api_key, bytes = full.requested_bytes,
+                        "connection closed: a response would be larger than all memory for responses"
+                    );
+                    return Outcome::Close;
                 }
                 Err(_) => {
                     shard.counts.reply_memory_waits.one();
@@ -201,6 +209,12 @@ impl Request {
             });
         }
     }
+}
+
+/// The largest response that can ever leave: a small request can ask for a large thing many times.
+fn response_bytes_max<E: Environment>(shard: &Shard<E>) -> usize {
+    // A frame's length has 31 bits.
+    shard.env.arena().bytes_max().min(i32::MAX as usize)
 }
 
 /// Starts a request: its eager part is done when this returns. `None` if it cannot be answered at all.

@@ -307,6 +307,27 @@ fn g14_a_group_is_described_and_one_that_is_not_there_is_dead_or_not_found() {
 }
 
 #[test]
+fn g14_descriptions_that_no_frame_can_hold_close_the_connection_that_asked_and_no_other() {
+    with_broker(AT_ONCE, async |broker| {
+        let mut client = broker.connect();
+        find_coordinator(&mut client).await;
+        let member = join(&mut client, "", 9).await.member;
+        let joined = join(&mut client, &member, 9).await;
+        let assignment = vec![7; 1 << 20];
+        let assigned = sync(&mut client, &joined, &[(&member, &assignment)]).await;
+        assert_eq!(assigned.map(|assigned| assigned.len()), Ok(1 << 20));
+        // More than memory for it, and more than the length of a frame can say.
+        for count in [300, 2_050] {
+            let request =
+                DescribeGroupsRequest { groups: vec![GROUP; count], include_authorized_operations: false };
+            let mut greedy = broker.connect();
+            assert!(greedy.try_call(&request, 5).await.is_none());
+        }
+        assert_eq!(heartbeat(&mut client, &joined).await, 0);
+    });
+}
+
+#[test]
 fn g15_groups_are_listed_by_state_and_type() {
     with_broker(AT_ONCE, async |broker| {
         let mut nobody = broker.connect();
