@@ -9,6 +9,7 @@
 //! happens it is turned into a refusal.
 
 use std::cell::RefCell;
+use std::time::Duration;
 
 use ringlog_core::compression::DecompressionBudget;
 use ringlog_core::ids::Offset;
@@ -30,6 +31,9 @@ const BATCH_BYTES: usize = 512 << 10;
 
 /// How much of a log is read at a time.
 const READ_BYTES: usize = 1 << 20;
+
+/// How long to leave I/O memory alone before asking for it again.
+const MEMORY_RETRY: Duration = Duration::from_millis(5);
 
 /// A record to append.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -109,9 +113,10 @@ pub async fn read_all<E: Environment>(
     let mut from = log.log_start_offset();
     let end = log.log_end_offset();
     while from < end {
-        let plan = log.plan_read(from, end, READ_BYTES, AtLeastOne::Batch);
-        let plan = plan.map_err(|error| cannot_read(partition, &error))?;
-        let read = plan.execute().await.map_err(|error| cannot_read(partition, &error))?;
+        let read = when_there_is_memory(env, async || {
+            log.plan_read(from, end, READ_BYTES, AtLeastOne::Batch)?.execute().await
+        });
+        let read = read.await.map_err(|error| cannot_read(partition, &error))?;
         let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let next = take_batches(&bytes, from, &mut take).map_err(|reason| {
             tracing::error!(topic = %partition.topic, partition = partition.id.partition.0, offset = from.0, reason,
@@ -126,6 +131,20 @@ pub async fn read_all<E: Environment>(
         env.yield_now().await;
     }
     Ok(())
+}
+
+/// Reads, again and again while there is no memory: others give theirs back, and whoever reads its own records has
+/// nothing else to begin with.
+async fn when_there_is_memory<E: Environment, T>(
+    env: &E,
+    mut read: impl AsyncFnMut() -> Result<T, ReadError>,
+) -> Result<T, ReadError> {
+    loop {
+        match read().await {
+            Err(ReadError::NoRoom) => env.sleep_until(env.now() + MEMORY_RETRY).await,
+            read => return read,
+        }
+    }
 }
 
 fn take_batches(
@@ -158,6 +177,8 @@ fn cannot_read<E: Environment>(partition: &Partition<E>, error: &ReadError) -> R
 
 #[cfg(test)]
 mod tests {
+    use ringlog_runtime::memory::{MemoryWorld, Options};
+
     use super::*;
 
     fn record(bytes: usize) -> OwnRecord {
@@ -178,6 +199,19 @@ mod tests {
         }
         assert_eq!(packed.len(), 3);
         assert_eq!(lengths, (0..5).map(|index| 300 * 1024 + index).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn records_that_found_no_memory_are_read_when_there_is_some_and_other_failures_are_final() {
+        let world = MemoryWorld::new(7, Options::quiet());
+        let env = world.environment(0, 1);
+        let mut failures = vec![ReadError::Closed, ReadError::NoRoom, ReadError::NoRoom];
+        let mut read = async || failures.pop().map_or(Ok("records"), Err);
+        let began = world.now();
+        let failed = world.run_until(when_there_is_memory(&env, &mut read));
+        assert!(matches!(failed, Err(ReadError::Closed)));
+        assert!(world.now().since(began) >= 2 * MEMORY_RETRY);
+        assert!(matches!(world.run_until(when_there_is_memory(&env, &mut read)), Ok("records")));
     }
 
     #[test]
