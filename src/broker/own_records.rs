@@ -124,7 +124,10 @@ pub async fn read_all<E: Environment>(
             Refusal::Storage
         })?;
         if next == from {
-            break;
+            // Taken for the end, it would hide whatever comes behind it.
+            tracing::error!(topic = %partition.topic, partition = partition.id.partition.0, offset = from.0,
+                "the broker's own records end before their log does");
+            return Err(Refusal::Storage);
         }
         from = next;
         // Others are waiting for this core, perhaps through a long log.
