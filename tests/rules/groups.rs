@@ -20,14 +20,16 @@ use ringlog_net::protocol::offset_fetch::{
 };
 use ringlog_net::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssignment, SyncGroupResponse};
 use ringlog_net::protocol::{ApiKey, Uuid};
+use ringlog_runtime::memory::{MemoryWorld, Options};
 
-use crate::harness::{Broker, Client, Response, TOPIC, batch, with_broker};
+use crate::harness::{Broker, Client, Response, TOPIC, batch, with_broker, with_broker_in};
 
 const GROUP: &str = "group";
 
 /// Rebalances that do not wait for members who may yet come.
 const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
 
+const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const MEMBER_ID_REQUIRED: i16 = 79;
 const ILLEGAL_GENERATION: i16 = 22;
 const UNKNOWN_MEMBER_ID: i16 = 25;
@@ -127,6 +129,18 @@ async fn only_member(broker: &Broker) -> (Client, Joined) {
     let assigned = sync(&mut client, &joined, &[(&member, b"everything")]).await;
     assert_eq!(assigned, Ok(b"everything".to_vec()));
     (client, joined)
+}
+
+/// Waits until the coordinator has read its log.
+async fn until_loaded(client: &mut Client) {
+    let stranger = Joined {
+        error: 0,
+        generation: 1,
+        member: "stranger".to_owned(),
+        leader: String::new(),
+        member_count: 0,
+    };
+    while heartbeat(client, &stranger).await == COORDINATOR_LOAD_IN_PROGRESS {}
 }
 
 fn offset(
@@ -517,6 +531,64 @@ fn the_lag_of_a_group_is_what_it_has_not_committed() {
         assert_eq!(metric("ringlog_group_lag").await, Some(3.0));
         assert_eq!(broker.metric("ringlog_groups").await, Some(1.0));
     });
+}
+
+#[test]
+fn the_log_of_groups_is_written_anew_while_it_grows_and_holds_every_offset_after_a_crash() {
+    let world = MemoryWorld::new(7, Options::quiet());
+    let properties = "offsets.topic.num.partitions=1\noffsets.topic.segment.bytes=1048576";
+    with_broker_in(&world, properties, async |broker| {
+        let mut client = broker.with_topic(4, &[]).await;
+        find_coordinator(&mut client).await;
+        assert_eq!(commit(&mut client, vec![offset(3, 77, Some("committed once"))]).await, [0]);
+        for number in 0..700 {
+            let (partition, text) = (number % 3, format!("text {number}{}", " ".repeat(4000)));
+            let committed = commit(&mut client, vec![offset(partition as i32, number, Some(&text))]).await;
+            assert_eq!(committed, [0]);
+        }
+        let labels = "{topic=\"__consumer_offsets\",partition=\"0\"}";
+        let start = broker.metric(&format!("ringlog_partition_log_start_offset{labels}")).await;
+        assert!(start > Some(500.0), "the log still begins at {start:?}");
+    });
+    world.crash();
+    with_broker_in(&world, properties, async |broker| {
+        let mut client = broker.connect();
+        until_loaded(&mut client).await;
+        let told = fetch_offsets(&mut client, &[0, 1, 2, 3]).await;
+        let told: Vec<_> = told.iter().map(|(offset, text)| (*offset, text.trim_end())).collect();
+        assert_eq!(told[..3], [(699, "text 699"), (697, "text 697"), (698, "text 698")]);
+        assert_eq!(told[3], (77, "committed once"));
+    });
+}
+
+#[test]
+fn a_crash_while_the_log_of_groups_is_written_anew_loses_no_acknowledged_offset() {
+    let properties = "offsets.topic.num.partitions=1\noffsets.topic.segment.bytes=1048576";
+    // It begins when a MiB was written: after some 260 of these.
+    for count in 250..274_i64 {
+        let world = MemoryWorld::new(count.unsigned_abs(), Options::quiet());
+        with_broker_in(&world, properties, async |broker| {
+            let mut client = broker.with_topic(4, &[]).await;
+            find_coordinator(&mut client).await;
+            for number in 0..count {
+                let (partition, text) = (number % 4, " ".repeat(4000));
+                let offsets = vec![offset(partition as i32, number, Some(&text))];
+                assert_eq!(commit(&mut client, offsets).await, [0]);
+            }
+            // Somewhere in the middle.
+            broker.world().sleep(std::time::Duration::from_micros(50 * (count.unsigned_abs() % 5))).await;
+        });
+        world.crash();
+        with_broker_in(&world, properties, async |broker| {
+            let mut client = broker.connect();
+            find_coordinator(&mut client).await;
+            until_loaded(&mut client).await;
+            let told = fetch_offsets(&mut client, &[0, 1, 2, 3]).await;
+            let mut stored: Vec<_> = told.into_iter().map(|(offset, _)| offset).collect();
+            stored.sort_unstable();
+            assert_eq!(stored, (count - 4..count).collect::<Vec<_>>(), "after {count} commits");
+        });
+    }
 }
 
 #[test]

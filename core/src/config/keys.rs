@@ -768,7 +768,8 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         name: "offsets.topic.segment.bytes",
         kind: ConfigKind::Int,
         default: Some("104857600"),
-        check: Check::From(1),
+        // What a topic's own segment.bytes must be: smaller, and the topic could not be created.
+        check: Check::From(1048576),
         scope: Scope::Broker,
         synonyms: &[],
         effect: Effect::Applied,

@@ -234,6 +234,25 @@ impl GroupCoordinator {
         self.groups.values().flat_map(Group::records)
     }
 
+    /// The same, some groups at a time, by name: whole groups behind `after` until there are `count_min` records, and the
+    /// last group they tell of; `None` where there is none behind it.
+    pub fn records_behind(
+        &self,
+        after: Option<&GroupId>,
+        count_min: usize,
+    ) -> Option<(Vec<GroupRecord>, GroupId)> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let (mut records, mut last) = (Vec::new(), None);
+        for (id, group) in self.groups.range::<GroupId, _>((from, Bound::Unbounded)) {
+            records.extend(group.records());
+            last = Some(id.clone());
+            if records.len() >= count_min {
+                break;
+            }
+        }
+        last.map(|last| (records, last))
+    }
+
     /// Lets a group decide, if it is there, and keeps count of what it holds.
     pub(super) fn with_group<R>(
         &mut self,

@@ -157,7 +157,18 @@ impl Broker {
             log.iter().for_each(|record| rebuilt.replay(record));
             assert_eq!(by_key(rebuilt.records()), living);
         }
+        self.assert_some_at_a_time_are_all();
         self.assert_what_is_at_rest_stays_so();
+    }
+
+    /// Records told some groups at a time are all of them, in order, each once.
+    fn assert_some_at_a_time_are_all(&self) {
+        let (mut told, mut last) = (Vec::new(), None);
+        while let Some((records, group)) = self.coordinator.records_behind(last.as_ref(), 3) {
+            told.extend(records);
+            last = Some(group);
+        }
+        assert_eq!(told, self.coordinator.records().collect::<Vec<_>>());
     }
 
     /// Groups which have no rebalance in flight look the same to tools after a fail-over.

@@ -171,6 +171,7 @@ impl<E: Environment> Shard<E> {
             self.answer(reply_to, message::Answer::Group(answer));
         }
         self.groups.timer.note(seat.next_deadline());
+        self.renew_if_due(seat, partition);
     }
 
     /// Appends records; the answers leave when these, and all before them, are committed.
@@ -187,6 +188,8 @@ impl<E: Environment> Shard<E> {
             self.unlock(seat, answers);
             return Ok(());
         };
+        let bytes: usize = batches.iter().map(Vec::len).sum();
+        seat.log_bytes.set(seat.log_bytes.get() + bytes as u64);
         let refused = |answers: Vec<Due>, refusal: Refusal| {
             for (reply_to, answer) in answers {
                 self.answer(
@@ -244,6 +247,6 @@ impl<E: Environment> Shard<E> {
     }
 }
 
-fn own_record(record: &GroupRecord) -> OwnRecord {
+pub(super) fn own_record(record: &GroupRecord) -> OwnRecord {
     OwnRecord { key: record.key_bytes(), value: record.value_bytes() }
 }

@@ -44,6 +44,8 @@ impl<E: Environment> Shard<E> {
         let began = self.env.now();
         let loaded = own_records::read_all(&self.env, &partition, |record| {
             let key = record.key.ok_or("a record without a key")?;
+            let bytes = key.len() + record.value.map_or(0, <[u8]>::len);
+            seat.log_bytes.set(seat.log_bytes.get() + bytes as u64);
             let record = GroupRecord::parse(key, record.value).map_err(|fault| fault.to_string())?;
             // Lost meanwhile: there is nobody to replay it.
             if let (Some(record), Some(coordinator)) = (record, seat.coordinator.borrow_mut().as_mut()) {

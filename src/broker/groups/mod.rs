@@ -12,11 +12,13 @@
 //! - [`asking`]: which coordinator, and how it is asked
 //! - [`seat`]: one coordinator and what waits for it
 //! - [`coordinating`]: decisions carried out; [`loading`]: a coordinator made from its log
+//! - [`renewing`]: how its log stays short
 //! - [`timer`]: when time alone decides
 
 pub mod asking;
 pub mod coordinating;
 pub mod loading;
+pub mod renewing;
 pub mod seat;
 pub mod timer;
 

@@ -41,6 +41,12 @@ pub struct Seat {
     tick_waits: Cell<bool>,
     /// The newest of this partition's batches that is not committed.
     pub(super) pending: Cell<Option<Ticket>>,
+    /// Bytes of records that a start would read, of those written or read since the log was last renewed.
+    pub(super) log_bytes: Cell<u64>,
+    /// Bytes of records that the last renewal wrote.
+    pub(super) renewed_bytes: Cell<u64>,
+    /// Whether the log is being written anew.
+    pub(super) renewing: Cell<bool>,
 }
 
 impl Seat {
@@ -52,6 +58,9 @@ impl Seat {
             emptying: Cell::new(false),
             tick_waits: Cell::new(false),
             pending: Cell::new(None),
+            log_bytes: Cell::new(0),
+            renewed_bytes: Cell::new(0),
+            renewing: Cell::new(false),
         }
     }
 
@@ -72,6 +81,11 @@ impl Seat {
     /// Whether the partition's groups are coordinated by this one.
     pub(super) fn is_taken(&self) -> bool {
         self.coordinator.borrow().is_some()
+    }
+
+    /// Whether all records are read and requests are served.
+    pub(super) fn is_active(&self) -> bool {
+        self.coordinator.borrow().as_ref().is_some_and(GroupCoordinator::is_active)
     }
 
     /// How many groups are kept here.
