@@ -104,10 +104,12 @@ struct End {
     checksum: u32,
     /// Whether nothing is before it, or an end frame.
     is_sealed: bool,
+    /// Where the frame before it begins.
+    last_position: u64,
 }
 
 impl End {
-    const START: End = End { position: 0, next_index: 0, checksum: 0, is_sealed: true };
+    const START: End = End { position: 0, next_index: 0, checksum: 0, is_sealed: true, last_position: 0 };
 
     fn after(self, body_bytes: usize, record_count: u32, checksum: u32) -> End {
         End {
@@ -115,6 +117,7 @@ impl End {
             next_index: self.next_index + u64::from(record_count),
             checksum,
             is_sealed: record_count == 0,
+            last_position: self.position,
         }
     }
 }
@@ -136,9 +139,9 @@ impl<E: Environment> MetadataLog<E> {
         if end.position < bytes.len() as u64 {
             file.truncate(end.position).await.map_err(MetadataLogFailure::Disk)?;
         }
-        // A process that was killed may have left frames that no sync covers.
         file.sync().await.map_err(MetadataLogFailure::Disk)?;
         let mut log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false };
+        log.write_last_frame_again(&bytes).await?;
         if !end.is_sealed {
             log.write_frame(&[], 0).await?;
         }
@@ -164,6 +167,22 @@ impl<E: Environment> MetadataLog<E> {
         self.write_frame(&body, records.len()).await?;
         // The records are on the disk and a start would act by them: nothing may go on as if they were not.
         self.write_frame(&[], 0).await.inspect_err(|_| self.fenced = true)
+    }
+
+    /// Makes the last frame stable. All before it are, or it would not have been written; itself a process may
+    /// have left behind that was killed before it was stable, or whose write failed: then it may be readable and
+    /// clean in memory only, and a sync would succeed without writing it.
+    async fn write_last_frame_again(&mut self, bytes: &[u8]) -> Result<(), MetadataLogFailure> {
+        let place = |position| usize::try_from(position).expect("the log is in memory");
+        let frame = &bytes[place(self.end.last_position)..place(self.end.position)];
+        if frame.is_empty() {
+            return Ok(());
+        }
+        let mut copy = self.env.arena().allocate(frame.len()).map_err(|_| MetadataLogFailure::Memory)?;
+        copy.extend_from_slice(frame);
+        let again =
+            self.file.write_at(self.end.last_position, vec![copy.freeze()], WriteSync::BeforeCompletion);
+        again.await.map_err(MetadataLogFailure::Disk)
     }
 
     async fn write_frame(&mut self, body: &[u8], record_count: usize) -> Result<(), MetadataLogFailure> {
@@ -348,7 +367,7 @@ fn a_frame_follows(damaged: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ringlog_runtime::memory::{MemoryWorld, Options};
+    use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options};
 
     #[test]
     fn frames_are_shown_until_the_first_that_cannot_be_read() {
@@ -493,6 +512,23 @@ mod tests {
             assert_eq!(open_in(&world).unwrap(), [named(0), named(1)]);
             world.crash();
             assert_eq!(open_in(&world).unwrap(), [named(0), named(1)], "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn records_that_a_failed_sync_left_readable_are_stable_before_they_are_acted_by() {
+        let mut bytes = log_of(&[&[named(0)]]);
+        // Killed before the end frame: the records are all that may not be stable.
+        bytes.truncate(bytes.len() - HEADER_BYTES);
+        for seed in 0..20 {
+            let world = MemoryWorld::new(seed, Options::quiet());
+            leave_unsynced(&world, bytes.clone());
+            world.disk().fail(DiskOperation::Sync, 1);
+            assert!(matches!(open_in(&world), Err(MetadataLogFailure::Disk(_))));
+            world.kill();
+            assert_eq!(open_in(&world).unwrap(), [named(0)], "readable with the power on");
+            world.crash();
+            assert_eq!(open_in(&world).unwrap(), [named(0)], "seed {seed}");
         }
     }
 

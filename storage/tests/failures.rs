@@ -56,6 +56,30 @@ fn after_a_failed_write_or_sync_nothing_is_promised_and_what_was_survives() {
 }
 
 #[test]
+fn what_a_failed_sync_left_readable_is_stable_before_a_start_counts_on_it() {
+    let mut scanned = 0;
+    for seed in seeds(120) {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(2, 1);
+        let mut random = Random::from_seed(seed);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            world.disk().fail(DiskOperation::Sync, random.between(1..=6));
+            setup.work(&session, &mut random, 60).await;
+        });
+        // Killed, with the power on: what the failed sync gave up is still there to be read.
+        world.kill();
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            scanned += session.recovered.repairs().map(|repair| repair.batches_scanned).sum::<u64>();
+        });
+        world.crash();
+        world.run_until(async { drop(setup.open(&world).await) });
+    }
+    assert!(scanned > 100, "{scanned} batches were found in files");
+}
+
+#[test]
 fn promises_survive_a_disk_that_fails_at_random_and_then_loses_power() {
     for seed in seeds(120) {
         let mut options = Options::quiet();

@@ -8,6 +8,10 @@
 //!     none of these                                  ──► the end: below the known durable end it is damage
 //! ```
 //!
+//! What was found in a file is written again before it counts as stable. A sync that failed in an earlier life may
+//! have left it readable and clean in memory: another sync would succeed without writing it, and a loss of power
+//! would take it away.
+//!
 //! Always true: the cursor moves only over batches that verify and continue: offset by offset, except where the
 //! journal says that offsets were left out and the batch behind them is there; epoch not going back. Nothing is cut before everything was looked at,
 //! and nothing of a damaged log is cut at all. Batches that the journal holds for places behind a hole are
@@ -72,6 +76,8 @@ pub(super) struct Replay<'a, E: Environment> {
     /// Nothing below may be missing.
     durable_end_offset: Offset,
     run: Run,
+    /// From where on the segment at the cursor has batches that were found there.
+    found_from: Option<u64>,
     window: Option<(Offset, u64, Vec<u8>)>,
     /// How much is read at a time: little first, because most logs end where they are known to.
     scan_bytes: usize,
@@ -136,6 +142,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             producers: ProducerStates::from_snapshot(&base.producers, config.producers_max),
             durable_end_offset: Offset(base.durable_end_offset.max(base.end_offset)),
             run: Run::default(),
+            found_from: None,
             window: None,
             scan_bytes: 2 * BLOCK as usize,
             has_hole: false,
@@ -249,6 +256,7 @@ impl<'a, E: Environment> Replay<'a, E> {
 
     fn pass_scanned(&mut self, header: &BatchHeader) {
         self.batches_scanned += 1;
+        self.found_from.get_or_insert(self.growing.size);
         self.pass(header);
     }
 
@@ -384,9 +392,27 @@ impl<'a, E: Environment> Replay<'a, E> {
         Ok(())
     }
 
+    /// Writes again, for the sync that follows, what was found in the segment at the cursor.
+    async fn write_found(&mut self) -> Result<(), DiskFailure> {
+        let Some(from) = self.found_from.take() else { return Ok(()) };
+        let path = segment_path(&self.path, self.growing.base_offset, SegmentFile::Log);
+        let file = self.env.open(&path, OpenMode::DirectWrite).await?;
+        let (mut position, end) = (block_floor(from), block_ceil(self.growing.size));
+        while position < end {
+            let count = (end - position).min(SCAN_BYTES as u64);
+            let mut blocks = file.read_at(position, buffer(self.env, count as usize).await).await?;
+            // A file that was cut ends within a block; it is cut again.
+            blocks.pad_to_multiple_of(BLOCK as usize);
+            file.write_at(position, vec![blocks.freeze()], WriteSync::Later).await?;
+            position += count;
+        }
+        Ok(())
+    }
+
     /// Ends the segment at the cursor and goes on in the one named `base_offset`.
     async fn roll_to(&mut self, base_offset: Offset) -> Result<(), DiskFailure> {
         self.write_run().await?;
+        self.write_found().await?;
         self.growing.note_timestamp();
         let sealed = std::mem::replace(&mut self.growing, GrowingSegment::new(base_offset));
         self.cut_segment(&sealed).await?;
@@ -493,6 +519,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             let bytes_cut = length.unwrap_or(0).saturating_sub(size)
                 + beyond.iter().map(|base_offset| self.segments[base_offset]).sum::<u64>();
             self.remove_segments(&beyond).await?;
+            self.write_found().await?;
             let growing = self.growing.clone();
             self.cut_segment(&growing).await?;
             replace_file(
