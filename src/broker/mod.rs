@@ -144,7 +144,7 @@ pub async fn run_first_shard<E: Environment>(
     let opening = Arc::new(Opening { recovered: recovered.clone(), image: Arc::new(image) });
     begin_elsewhere::<E>(&env, &mailbox, &opening).await;
     let shard = open_shard(env, mailbox, &start, &opening).await?;
-    start_tasks(&shard);
+    start_tasks(&shard, Vec::new());
     shard.env.spawn(TaskClass::Admin, shard.clone().control(log));
     for (listener, socket) in sockets.into_iter().enumerate() {
         shard.env.spawn(TaskClass::Network, shard.clone().accept_connections(socket, listener));
@@ -167,13 +167,26 @@ pub async fn run_other_shard<E: Environment>(
     mailbox: E::Mailbox<Message<E::Accepted>>,
     start: Arc<BrokerStart>,
 ) -> Result<(), BrokerFailure> {
-    let (_, Message::Begin(opening)) = mailbox.receive().await else {
-        unreachable!("the first message of the first shard is Begin");
-    };
+    let (opening, early) = first_word::<E>(&mailbox).await;
     let shard = open_shard(env, mailbox, &start, &opening).await?;
-    start_tasks(&shard);
+    start_tasks(&shard, early);
     shard.closed.wait().await;
     Ok(())
+}
+
+/// Waits for the first shard's word to begin. Messages of one shard keep their order, those of two may overtake each
+/// other: a shard that has begun already may have asked something before. That is returned, to be taken first; it is
+/// bounded by the requests the other shards have in flight.
+async fn first_word<E: Environment>(
+    mailbox: &E::Mailbox<Message<E::Accepted>>,
+) -> (Arc<Opening>, Vec<(ShardIndex, Message<E::Accepted>)>) {
+    let mut early = Vec::new();
+    loop {
+        match mailbox.receive().await {
+            (_, Message::Begin(opening)) => return (opening, early),
+            other => early.push(other),
+        }
+    }
 }
 
 async fn bind<E: Environment>(env: &E, start: &BrokerStart) -> Result<Vec<E::Listener>, BrokerFailure> {
@@ -273,11 +286,41 @@ async fn open_shard<E: Environment>(
     Ok(shard)
 }
 
-fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>) {
+fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>, early: Vec<(ShardIndex, Message<E::Accepted>)>) {
     let env = &shard.env;
-    env.spawn(TaskClass::Network, shard.clone().serve_mailbox());
+    env.spawn(TaskClass::Network, shard.clone().serve_mailbox(early));
     env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
     env.spawn(TaskClass::Network, shard.clone().watch_groups());
     env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
     env.spawn(TaskClass::Network, shard.deadlines.clone().watch(env.clone()));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::broker::calls::Calls;
+    use futures_util::FutureExt;
+    use ringlog_runtime::memory::{MemoryEnvironment, MemoryWorld, Options};
+
+    #[test]
+    fn a_shard_begins_when_told_to_and_forgets_nothing_it_was_asked_before() {
+        let world = MemoryWorld::new(1, Options::quiet());
+        let env = world.environment(0, 3);
+        let [first, asking, told] =
+            <[_; 3]>::try_from(world.mesh::<Message<_>>(3)).ok().expect("three shards");
+        world.run_until(async move {
+            let recovered = recover(&env, "/data".as_ref(), &StoreConfig::tiny()).await.expect("it is new");
+            let image = MetadataImage::from_records(&[]).expect("nothing contradicts itself");
+            let opening = Opening { recovered: Arc::new(recovered), image: Arc::new(image) };
+            let (ticket, _answer) = Calls::<()>::default().open();
+            assert!(asking.send(ShardIndex(2), Message::Call { ticket, call: Call::Pulse }).is_ok());
+            // Long enough for the question to have come.
+            env.sleep_until(env.now() + Duration::from_secs(1)).await;
+            let mut word = Box::pin(first_word::<MemoryEnvironment>(&told));
+            assert!(word.as_mut().now_or_never().is_none(), "a question is no word to begin");
+            assert!(first.send(ShardIndex(2), Message::Begin(Arc::new(opening))).is_ok());
+            let (_, early) = word.await;
+            assert!(matches!(early[..], [(ShardIndex(1), Message::Call { call: Call::Pulse, .. })]));
+        });
+    }
 }

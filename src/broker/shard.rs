@@ -234,17 +234,24 @@ impl<E: Environment> Shard<E> {
         }
     }
 
-    /// Takes messages from the other shards, for as long as the shard runs.
-    pub(super) async fn serve_mailbox(self: Rc<Self>) {
+    /// Takes messages from the other shards, for as long as the shard runs: first those that came before it began.
+    pub(super) async fn serve_mailbox(self: Rc<Self>, early: Vec<(ShardIndex, Message<E::Accepted>)>) {
+        for (from, message) in early {
+            self.take_message(from, message);
+        }
         loop {
             let (from, message) = self.mailbox.receive().await;
-            self.counts.mesh_received.one();
-            match message {
-                Message::Call { ticket, call } => self.take_call(call, ReplyTo { shard: from, ticket }),
-                Message::Answer { ticket, answer } => self.calls.deliver(ticket, answer),
-                Message::Connection { accepted, listener } => self.serve_connection(accepted, listener),
-                Message::Begin(_) => unreachable!("a shard begins once, before it serves its mailbox"),
-            }
+            self.take_message(from, message);
+        }
+    }
+
+    fn take_message(self: &Rc<Self>, from: ShardIndex, message: Message<E::Accepted>) {
+        self.counts.mesh_received.one();
+        match message {
+            Message::Call { ticket, call } => self.take_call(call, ReplyTo { shard: from, ticket }),
+            Message::Answer { ticket, answer } => self.calls.deliver(ticket, answer),
+            Message::Connection { accepted, listener } => self.serve_connection(accepted, listener),
+            Message::Begin(_) => unreachable!("a shard begins once, before it serves its mailbox"),
         }
     }
 
