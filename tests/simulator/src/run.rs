@@ -242,10 +242,12 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
         }
     };
     world.disk().set_bytes_max(world.options().limits.disk_bytes_max);
-    match room {
+    let end = match room {
         Some(room) => format!("{end}, with room for {room} bytes"),
         None => end,
-    }
+    };
+    tracing::info!(at = ?Duration::from_nanos(world.now().0), "{end}");
+    end
 }
 
 /// Lives until the crash that was ordered; until one without order if it does not come.
