@@ -1,8 +1,8 @@
 //! The shard's data ring: takes operations, submits them together, brings completions to those who wait.
 //!
 //! ```text
-//!   Operation ──start──► slot + submission queue ──turn: one system call──► kernel
-//!   waiting task ◄──wake── slot ◄──turn: completion queue────────────────────┘
+//!   Operation ──start──► slot + submission queue ──submit, rest: one system call──► kernel
+//!   waiting task ◄──wake── slot ◄──reap: completion queue──────────────────────────┘
 //! ```
 //!
 //! Always true: only this shard's thread touches the ring. No borrow of the inner state lives while foreign code
@@ -108,7 +108,6 @@ struct Core {
     /// Entries for which the submission queue had no room; as many as slots at most.
     backlog: VecDeque<Entry>,
     files: FileTable,
-    pump: Option<Waker>,
     /// The eventfd was raised, and is no longer polled.
     raised: bool,
     phase: Phase,
@@ -147,7 +146,6 @@ impl Driver {
             slots: Slots::default(),
             backlog: VecDeque::new(),
             files,
-            pump: None,
             raised: false,
             phase: Phase::Open,
             statistics: RingStatistics::default(),
@@ -233,9 +231,7 @@ impl Driver {
         } else {
             core.push(entry.user_data(key.user_data()));
         }
-        let pump = core.pump.take();
         drop(core);
-        wake(pump);
         Operation::new(self.clone(), key, on_drop)
     }
 
@@ -250,14 +246,11 @@ impl Driver {
     pub(super) fn orphan(&self, key: Key, on_drop: OnDrop) {
         let mut core = self.core.borrow_mut();
         let aftermath = core.slots.orphan(key);
-        let mut pump = None;
         if on_drop == OnDrop::Cancel && aftermath.released.is_none() && core.phase == Phase::Open {
             let cancel = opcode::AsyncCancel::new(key.user_data()).build().user_data(UNWATCHED);
             core.push(cancel);
-            pump = core.pump.take();
         }
         drop(core);
-        wake(pump);
         finish(aftermath);
     }
 
@@ -271,9 +264,6 @@ impl Driver {
             return;
         }
         core.push(opcode::Close::new(Fd(raw)).build().flags(Flags::ASYNC).user_data(UNWATCHED));
-        let pump = core.pump.take();
-        drop(core);
-        wake(pump);
     }
 
     /// A place in the table of registered files, if there is one.
@@ -300,13 +290,17 @@ impl Driver {
         core.files.free.push(index);
     }
 
-    /// Submits what is queued and brings what has completed to its waiters. True if anything happened.
-    pub(super) fn turn(&self) -> bool {
+    /// Gives the kernel what is queued and lets it run its deferred work, if there is either.
+    pub(super) fn submit(&self) {
         self.settle_arena();
+        self.core.borrow_mut().submit();
+    }
+
+    /// Brings what has completed to its waiters. True if anything had.
+    pub(super) fn reap(&self) -> bool {
         let mut aftermaths = std::mem::take(&mut *self.aftermaths.borrow_mut());
         let mut core = self.core.borrow_mut();
         core.statistics.turns += 1;
-        let submitted = core.submit();
         let mut failed_nudges = Vec::new();
         let reaped = core.reap(&mut aftermaths, &mut failed_nudges);
         if std::mem::take(&mut core.raised) {
@@ -322,7 +316,7 @@ impl Driver {
         for shard in failed_nudges {
             self.ring_by_eventfd(shard);
         }
-        submitted || reaped
+        reaped
     }
 
     /// Wakes those who wait for messages that have come, or for a time that has.
@@ -333,38 +327,24 @@ impl Driver {
         self.timers.wake_due() || woken > 0
     }
 
-    /// Sleeps until there is something to do, then wakes the pump. Must be called with no task ready.
-    pub(super) fn rest(&self) {
+    /// Gives the kernel what is queued and sleeps until there is something to do. Must be called with no task
+    /// ready. False if there was something to do already.
+    pub(super) fn rest(&self) -> bool {
+        self.settle_arena();
         let plate = &self.doorplates[usize::from(self.shard.0)];
-        // A pump that does not wait has more to do.
-        let pump_waits = self.core.borrow().pump.is_some();
-        if pump_waits && plate.try_sleep(|| self.deliver() || self.has_work()) {
-            let deadline = self.timers.next_deadline();
-            let longest = deadline.map_or(SLEEP_MAX, |deadline| deadline.since(clock::now()).min(SLEEP_MAX));
-            if !longest.is_zero() {
-                let mut core = self.core.borrow_mut();
-                core.statistics.sleeps += 1;
-                core.submit_and_wait(longest);
-            }
-            plate.wake();
+        if !plate.try_sleep(|| self.deliver() || self.has_completions()) {
+            self.submit();
+            return false;
         }
-        self.wake_pump();
+        let deadline = self.timers.next_deadline();
+        let longest = deadline.map_or(SLEEP_MAX, |deadline| deadline.since(clock::now()).min(SLEEP_MAX));
+        self.core.borrow_mut().rest(longest);
+        plate.wake();
+        true
     }
 
-    /// Makes a resting pump turn the ring once more.
-    pub(super) fn wake_pump(&self) {
-        let pump = self.core.borrow_mut().pump.take();
-        wake(pump);
-    }
-
-    /// Whether a turn would find something to do.
-    pub(super) fn has_work(&self) -> bool {
-        self.core.borrow_mut().has_work()
-    }
-
-    /// Whom to wake when a task queues an operation, and after a rest.
-    pub(super) fn set_pump(&self, waker: &Waker) {
-        self.core.borrow_mut().pump = Some(waker.clone());
+    fn has_completions(&self) -> bool {
+        self.core.borrow_mut().has_completions()
     }
 
     /// Whether the ring takes no more operations.
@@ -443,9 +423,6 @@ impl Bell for Driver {
             return self.ring_by_eventfd(shard);
         }
         core.push(message);
-        let pump = core.pump.take();
-        drop(core);
-        wake(pump);
     }
 }
 
@@ -464,8 +441,8 @@ impl Core {
 
     /// The kernel's deferred work is left out: a sleep begins with it, and the flag for it can stand where there
     /// is none (see [`Core::submit`]).
-    fn has_work(&mut self) -> bool {
-        self.has_queued() || self.ring.submission().cq_overflow() || !self.ring.completion().is_empty()
+    fn has_completions(&mut self) -> bool {
+        self.ring.submission().cq_overflow() || !self.ring.completion().is_empty()
     }
 
     fn refill_submissions(&mut self) {
@@ -479,29 +456,26 @@ impl Core {
         }
     }
 
-    /// Gives queued entries to the kernel and lets it run its deferred work. True if any entry was queued.
+    /// Gives queued entries to the kernel and lets it run its deferred work.
     ///
     /// The kernel is asked once to run deferred work, whatever its flag says afterwards. Another core adds work and
     /// raises the flag in two steps (`io_req_local_work_add`); where this thread runs the work between them, the
     /// flag stands with nothing behind it until there is work again: waiting for it to go down would be for ever.
-    fn submit(&mut self) -> bool {
-        let mut any = false;
+    fn submit(&mut self) {
+        let mut asked = false;
         loop {
             self.refill_submissions();
             let submission = self.ring.submission();
             let has_queued = !submission.is_empty();
-            let is_asked = !any && (submission.taskrun() || submission.cq_overflow());
+            let is_asked = !asked && (submission.taskrun() || submission.cq_overflow());
             drop(submission);
-            if !has_queued {
-                if is_asked {
-                    self.enter();
-                }
-                return any;
+            if !has_queued && !is_asked {
+                return;
             }
-            any = true;
+            asked = true;
             // Room must be made before the kernel can complete more.
             if !self.enter() || !self.ring.completion().is_empty() {
-                return true;
+                return;
             }
         }
     }
@@ -511,8 +485,20 @@ impl Core {
         entered(self.ring.submit())
     }
 
+    /// Gives queued entries to the kernel and waits for a completion, for so long at most.
+    fn rest(&mut self, longest: Duration) {
+        self.refill_submissions();
+        // What had no room must not wait for what has.
+        if !self.backlog.is_empty() || longest.is_zero() {
+            return self.submit();
+        }
+        self.statistics.sleeps += 1;
+        self.submit_and_wait(longest);
+    }
+
     fn submit_and_wait(&mut self, step: Duration) {
         self.refill_submissions();
+        self.statistics.enters += 1;
         let limit = Timespec::new().sec(step.as_secs()).nsec(step.subsec_nanos());
         let arguments = SubmitArgs::new().timespec(&limit);
         entered(self.ring.submitter().submit_with_args(1, &arguments));

@@ -20,6 +20,7 @@ use super::driver::Driver;
 use super::features::Feature;
 use super::file::UringFile;
 use super::random::Random;
+use super::readiness::Readiness;
 use super::socket::{UringAccepted, UringConnection, UringListener};
 use super::{clock, stop};
 use crate::buffer::Arena;
@@ -41,6 +42,7 @@ struct Shard {
     blocking: Blocking,
     random: Random,
     queues: Queues,
+    readiness: Readiness,
 }
 
 /// The executor's queues, by class of task.
@@ -80,10 +82,15 @@ impl Queues {
 
 impl UringEnvironment {
     /// Must be called inside the shard's executor.
-    pub(super) fn new(index: ShardIndex, count: u16, driver: Rc<Driver>) -> io::Result<UringEnvironment> {
+    pub(super) fn new(
+        index: ShardIndex,
+        count: u16,
+        driver: Rc<Driver>,
+        readiness: Readiness,
+    ) -> io::Result<UringEnvironment> {
         let random = Random::from_kernel()?;
         let blocking = Blocking::start(&driver)?;
-        let shard = Shard { index, count, driver, blocking, random, queues: Queues::create() };
+        let shard = Shard { index, count, driver, blocking, random, queues: Queues::create(), readiness };
         Ok(UringEnvironment { shard: Rc::new(shard) })
     }
 
@@ -100,8 +107,13 @@ impl UringEnvironment {
 
     /// Runs a task and waits for it.
     pub(super) async fn run(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {
+        self.spawn_into(class, task).await;
+    }
+
+    fn spawn_into(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) -> glommio::Task<()> {
         let queue = self.shard.queues.of(class);
-        glommio::spawn_local_into(task, queue).expect("the queues live as long as the executor").await;
+        let task = self.shard.readiness.track(task);
+        glommio::spawn_local_into(task, queue).expect("the queues live as long as the executor")
     }
 
     async fn on_path<T: Send + 'static>(
@@ -154,15 +166,12 @@ impl Environment for UringEnvironment {
             if driver.is_closed() {
                 std::future::pending::<()>().await;
             }
-            // The thread does not rest while this task is ready, so the pump must turn in its stead.
-            driver.wake_pump();
             glommio::executor().yield_task_queue_now().await;
         }
     }
 
     fn spawn(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {
-        let queue = self.shard.queues.of(class);
-        glommio::spawn_local_into(task, queue).expect("the queues live as long as the executor").detach();
+        self.spawn_into(class, task).detach();
     }
 
     fn arena(&self) -> &Arena {

@@ -4,7 +4,7 @@
 //! - [`shards`](run_shards): one pinned executor, ring and arena per core
 //! - [`environment`](UringEnvironment): what the broker sees of it
 //! - `driver`, `slots`, `operation`, `payload`: operations, and the memory they own until the kernel is done
-//! - `pump`: who turns the ring, and how the thread sleeps
+//! - `pump`, `readiness`: who turns the ring, and when the thread sleeps
 //! - `descriptor`, `file`, `socket`, `receive_buffers`: files and sockets on the ring
 //! - `blocking`: what the ring does not do
 //! - `clock`, `timers`, `random`, `stop`: time, chance, and the end
@@ -21,6 +21,7 @@ mod operation;
 mod payload;
 mod pump;
 mod random;
+mod readiness;
 mod receive_buffers;
 mod shards;
 mod slots;

@@ -1,77 +1,80 @@
-//! The pump: the task that turns the data ring; and the loop of the shard's thread, which sleeps in that ring.
+//! The pump: the task that turns the data ring, and in which the shard's thread sleeps.
 //!
 //! ```text
-//!   thread ──► executor.run: rest, then every task that is ready ──► none is ready: run returns ──► again
-//!                             │
-//!                             └─ hang out the sign, look once more, io_uring_enter(data ring) until
-//!                                a completion, a neighbour's message, the eventfd or a deadline; wake the pump
+//!   ┌─► take completions, messages, due timers: their tasks are ready
+//!   │   let the ready tasks run; what they ask for is queued
+//!   └── is none ready any more? sleep: one system call gives the kernel what is queued and waits
+//!                        else: give the kernel what is queued, go on
 //! ```
 //!
 //! The executor has a sleep of its own, and may fall into it with tasks still ready: where one of its own events
 //! (its preemption timer, above all) comes between its last look at them and the first task, it takes "I ran
-//! nothing" for "there is nothing to run". So it is never left to sleep. It gets no timer, no socket, no file and
-//! no blocking call, and a preemption timer beyond every life ([`NEVER`]); then each `run` of a future that is
-//! ready returns as soon as no task is (docs/decisions/2026-11-26-the-shard-sleeps-in-its-own-ring.md).
+//! nothing" for "there is nothing to run". So it is never left to sleep: the pump is always ready. That also keeps
+//! it within one pass of its loop, in which it enters the kernel for nothing. It gets no timer, no socket, no file
+//! and no blocking call, and a preemption timer beyond every life ([`NEVER`]).
+//! docs/decisions/2026-11-26-the-shard-sleeps-in-its-own-ring.md has the whole story.
 //!
-//! Always true: the thread sleeps only after a look at ring, queues and deadlines that came after the sign was
-//! hung out, while the pump rests and so no task is ready. Wakers of a shard are woken on its own thread only.
+//! Always true: the thread sleeps only while no task is ready, after a look at ring, queues and deadlines that came
+//! after the sign was hung out. Wakers of a shard are woken on its own thread only.
 
-use std::future::{Future, poll_fn};
-use std::rc::Rc;
-use std::task::Poll;
+use std::future::Future;
 use std::time::Duration;
 
 use glommio::LocalExecutor;
 
 use super::clock;
 use super::driver::Driver;
+use super::readiness::Readiness;
 
 /// The executor's preemption timer: it must not go off between two looks of the executor at its tasks.
 pub(super) const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// How often tasks that ready each other run on before the kernel hears what they have asked for so far.
+const ROUNDS_MAX: usize = 4;
+
 /// Runs tasks on this thread, sleeping while none is ready, until `is_over` says so.
 pub(super) fn host(
     executor: &LocalExecutor,
-    driver: &Rc<Driver>,
+    driver: &Driver,
+    readiness: &Readiness,
+    idle_spin: Duration,
     start: impl Future<Output = ()> + 'static,
     is_over: impl Fn() -> bool,
 ) {
     executor.run(async {
-        glommio::spawn_local(start).detach();
+        glommio::spawn_local(readiness.track(start)).detach();
+        pump(driver, readiness, idle_spin, is_over).await;
     });
-    while !is_over() {
-        let driver = driver.clone();
-        // Inside the executor, since what is woken must find it; first in its queue, since that is empty.
-        executor.run(async move { driver.rest() });
-    }
 }
 
-/// Turns the ring until it is closed.
-pub(super) async fn pump(driver: Rc<Driver>, idle_spin: Duration) {
+/// Turns the ring until all is over.
+async fn pump(driver: &Driver, readiness: &Readiness, idle_spin: Duration, is_over: impl Fn() -> bool) {
     let mut last_active = clock::now();
-    while !driver.is_closed() {
-        if driver.turn() | driver.deliver() {
+    while !is_over() {
+        if driver.reap() | driver.deliver() {
             last_active = clock::now();
-            glommio::executor().yield_task_queue_now().await;
-            continue;
         }
-        // Whoever is ready may queue more: let them before the system call that a sleep costs.
-        glommio::executor().yield_task_queue_now().await;
-        if clock::now().since(last_active) >= idle_spin {
-            sleep(&driver).await;
+        run_ready_tasks(readiness).await;
+        if !readiness.none_ready() || is_over() || clock::now().since(last_active) < idle_spin {
+            driver.submit();
+        } else if driver.rest() {
+            // The executor counts the sleep as time this task has used. Once it has done so, whoever is woken next
+            // begins level with this task, not ahead of it by the length of the sleep.
+            yield_to_others().await;
         }
     }
 }
 
-/// Until a task of this shard queues an operation, or the thread has rested.
-async fn sleep(driver: &Driver) {
-    let mut slept = false;
-    poll_fn(|context| {
-        if std::mem::replace(&mut slept, true) || driver.has_work() {
-            return Poll::Ready(());
+/// Whoever is ready may queue more, and ready others: let them before a system call.
+async fn run_ready_tasks(readiness: &Readiness) {
+    for _ in 0..ROUNDS_MAX {
+        yield_to_others().await;
+        if readiness.none_ready() {
+            return;
         }
-        driver.set_pump(context.waker());
-        Poll::Pending
-    })
-    .await;
+    }
+}
+
+async fn yield_to_others() {
+    glommio::executor().yield_task_queue_now().await;
 }

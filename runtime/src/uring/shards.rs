@@ -27,7 +27,8 @@ use ringlog_core::ids::ShardIndex;
 use super::driver::{Driver, Neighbour};
 use super::environment::UringEnvironment;
 use super::features::Feature;
-use super::pump::{NEVER, host, pump};
+use super::pump::{NEVER, host};
+use super::readiness::Readiness;
 use crate::buffer::Arena;
 use crate::environment::TaskClass;
 use crate::mesh::{Doorplate, MailboxEnds, MeshMailbox, mesh};
@@ -234,12 +235,13 @@ where
     let outcome = Rc::new(RefCell::new(None));
     let told = outcome.clone();
     let (shard, idle_spin) = (start.shard, start.config.idle_spin);
-    let living = driver.clone();
+    let readiness = Readiness::default();
+    let (living, tracking) = (driver.clone(), readiness.clone());
     let life = async move {
-        let ended = live(shard, shard_count, living, idle_spin, |env| main(env, mailbox)).await;
+        let ended = live(shard, shard_count, living, tracking, |env| main(env, mailbox)).await;
         *told.borrow_mut() = Some(ended);
     };
-    host(&executor, &driver, life, || outcome.borrow().is_some());
+    host(&executor, &driver, &readiness, idle_spin, life, || outcome.borrow().is_some());
     outcome.take().expect("a shard is hosted until it has ended")
 }
 
@@ -248,12 +250,11 @@ async fn live<T: Future<Output = ()> + 'static>(
     shard: ShardIndex,
     shard_count: u16,
     driver: Rc<Driver>,
-    idle_spin: Duration,
+    readiness: Readiness,
     main: impl FnOnce(UringEnvironment) -> T,
 ) -> Result<(), (&'static str, io::Error)> {
-    let env = UringEnvironment::new(shard, shard_count, driver.clone())
+    let env = UringEnvironment::new(shard, shard_count, driver.clone(), readiness)
         .map_err(|error| ("make its environment", error))?;
-    glommio::spawn_local(pump(driver.clone(), idle_spin)).detach();
     env.run(TaskClass::Network, main(env.clone())).await;
     driver.shut_down();
     Ok(())
