@@ -10,6 +10,7 @@
 //! so reading a recycled buffer shows old bytes, never undefined ones.
 
 mod buddy;
+mod ready_slabs;
 mod slabs;
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};

@@ -1,7 +1,7 @@
 //! A shard's slabs: memory in huge-page pieces that come when needed and go when empty.
 //!
 //! ```text
-//!   take ──► slab with room, else a new one (mmap) ─┐                     ┌─► registered with the shard's ring
+//!   take ──► slab with room, else a new one ────────┐                     ┌─► registered with the shard's ring
 //!                                                   ├─► changes, for the pump
 //!   give back ──► slab empty, and one is spare ─────┘                     └─► unregistered, then unmapped
 //!   give back on another thread ──► return stack ──► taken home by the owner
@@ -15,6 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::buddy::{Buddy, PAGE_BYTES, SLAB_BYTES, SLAB_ORDER};
+use super::ready_slabs::ReadySlabs;
 
 /// Empty slabs kept for the next burst: giving back and mapping again costs tens of microseconds.
 const SPARE_SLABS: usize = 1;
@@ -26,6 +27,7 @@ const SLABS_MAX: usize = 1 << 14;
 pub(super) struct Slabs {
     inner: Mutex<Inner>,
     returned: ReturnStack,
+    ready: ReadySlabs,
     owner: usize,
     /// Set where the pump has something to register or unregister.
     changed: AtomicBool,
@@ -84,6 +86,7 @@ impl Slabs {
                 retired: Vec::new(),
             }),
             returned: ReturnStack::new(),
+            ready: ReadySlabs::start(),
             owner: thread_identity(),
             changed: AtomicBool::new(false),
             registered: (0..slab_count_max).map(|_| AtomicBool::new(false)).collect(),
@@ -191,7 +194,7 @@ impl Slabs {
 
     fn grow(&self, inner: &mut Inner) -> Option<usize> {
         let index = inner.slabs.iter().position(Option::is_none)?;
-        let memory = Mapping::new_huge(SLAB_BYTES)?;
+        let memory = self.ready.take().or_else(|| Mapping::new_huge(SLAB_BYTES))?;
         inner.slabs[index] = Some(Slab { memory, buddy: Buddy::new(), retired: false });
         inner.empty_count += 1;
         inner.slab_gained_room(index);
@@ -281,7 +284,7 @@ impl Mapping {
 
     /// As [`Mapping::new`], aligned to its own (power-of-two) length and backed by huge pages where the host
     /// gives them.
-    fn new_huge(length: usize) -> Option<Mapping> {
+    pub(super) fn new_huge(length: usize) -> Option<Mapping> {
         let roomy = Mapping::new(2 * length)?;
         let address = roomy.start.as_ptr() as usize;
         let front = address.next_multiple_of(length) - address;
@@ -296,6 +299,15 @@ impl Mapping {
             libc::munmap(start.add(length).cast(), length - front);
             libc::madvise(start.cast(), length, libc::MADV_HUGEPAGE);
             NonNull::new(start).map(|start| Mapping { start, length })
+        }
+    }
+
+    /// Makes the kernel give every page now, by using it. (Asked to by `madvise`, the kernel would hold a lock
+    /// meanwhile that other threads need to map and unmap.)
+    pub(super) fn touch(&mut self) {
+        for position in (0..self.length).step_by(PAGE_BYTES) {
+            // SAFETY: within the mapping, whose bytes are zero and which nobody else uses.
+            unsafe { self.start.as_ptr().add(position).write_volatile(0) };
         }
     }
 }
