@@ -73,6 +73,8 @@ pub trait Environment: Clone + 'static {
     fn remove_directory(&self, path: &Path) -> impl Future<Output = Result<(), DiskFailure>>;
     /// Makes creations, renames and removals inside a directory durable.
     fn sync_directory(&self, path: &Path) -> impl Future<Output = Result<(), DiskFailure>>;
+    /// When a file was last written or cut, by the wall clock. An absent one is a failure of kind `NotFound`.
+    fn modified_at(&self, path: &Path) -> impl Future<Output = Result<Timestamp, DiskFailure>>;
     /// Bytes free for this process on the file system holding `path`.
     fn free_bytes(&self, path: &Path) -> impl Future<Output = Result<u64, DiskFailure>>;
     /// Bytes of the file system holding `path`, free or not.

@@ -351,3 +351,24 @@ fn swarm_options_switch_fault_classes_on_and_off() {
     assert_eq!(Faults::from_seed(5), Faults::from_seed(5));
     assert!(Options::from_seed(5).to_string().contains("network_split"));
 }
+
+#[test]
+fn a_file_tells_when_it_was_last_written_or_cut_and_reading_does_not_count() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let environment = world.environment(0, 1);
+    world.run_until(async {
+        let path = Path::new("/a");
+        let pause = || environment.sleep_until(environment.now() + std::time::Duration::from_secs(1));
+        let file = stable_file(&environment, "/a", 1).await;
+        let written = environment.modified_at(path).await.unwrap();
+        pause().await;
+        file.read_at(0, environment.arena().allocate(BLOCK).unwrap()).await.unwrap();
+        assert_eq!(environment.modified_at(path).await.unwrap(), written);
+        let before = environment.wall_clock();
+        file.truncate(0).await.unwrap();
+        let cut = environment.modified_at(path).await.unwrap();
+        assert!(before <= cut && cut <= environment.wall_clock(), "{before:?}, {cut:?}");
+        let absent = environment.modified_at(Path::new("/b")).await;
+        assert!(absent.unwrap_err().is_not_found());
+    });
+}

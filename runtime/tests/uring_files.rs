@@ -24,7 +24,12 @@ async fn write_and_read_back(env: UringEnvironment, directory: std::path::PathBu
     file.sync().await.unwrap();
     let read = file.read_at(0, env.arena().allocate(65536 + 12288).unwrap()).await.unwrap();
     assert_eq!(read.as_slice(), [first, second, third].concat());
+    let (before, path) = (env.wall_clock(), directory.join("direct"));
     file.truncate(10_000).await.unwrap();
+    // File systems stamp with the coarse clock of the kernel, a tick behind ours.
+    let modified = env.modified_at(&path).await.unwrap();
+    assert!((before.0 - 20..=env.wall_clock().0).contains(&modified.0), "{before:?} {modified:?}");
+    assert!(env.modified_at(&directory.join("absent")).await.unwrap_err().is_not_found());
     let short = file.read_at(8192, env.arena().allocate(8192).unwrap()).await.unwrap();
     assert_eq!(short.len(), 10_000 - 8192, "a read at the end of the file is short");
     let nothing = file.read_at(16384, env.arena().allocate(4096).unwrap()).await.unwrap();

@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use ringlog_core::compression::Codec;
 use ringlog_core::config::{self, CompressionType, TopicConfig};
@@ -252,8 +253,10 @@ pub fn log_config(config: &TopicConfig) -> LogConfig {
     LogConfig {
         segment_bytes: config.segment_bytes,
         segment_ms: config.segment_ms,
+        segment_jitter_ms: config.segment_jitter_ms,
         index_interval_bytes: config.index_interval_bytes as u64,
         index_bytes_max: config.index_bytes_max as u64,
+        file_delete_delay: Duration::from_millis(u64::try_from(config.file_delete_delay_ms).unwrap_or(0)),
         durability: match config.durability {
             config::Durability::Durable => Durability::Durable,
             config::Durability::Relaxed => Durability::Relaxed,

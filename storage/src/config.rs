@@ -21,10 +21,14 @@ pub struct LogConfig {
     pub segment_bytes: u64,
     /// A segment holds records of at most this span of time (`segment.ms`).
     pub segment_ms: i64,
+    /// Each segment's share of this is taken off that span (`segment.jitter.ms`).
+    pub segment_jitter_ms: i64,
     /// One index entry for so many bytes (`index.interval.bytes`).
     pub index_interval_bytes: u64,
     /// An index grows to at most this many bytes (`segment.index.bytes`).
     pub index_bytes_max: u64,
+    /// Files of segments below the log's start are kept for so long (`file.delete.delay.ms`).
+    pub file_delete_delay: Duration,
     /// What an acknowledgement means.
     pub durability: Durability,
 }
@@ -35,8 +39,10 @@ impl Default for LogConfig {
         LogConfig {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600 * 1_000,
+            segment_jitter_ms: 0,
             index_interval_bytes: 4096,
             index_bytes_max: 10 << 20,
+            file_delete_delay: Duration::from_secs(60),
             durability: Durability::Durable,
         }
     }

@@ -175,6 +175,38 @@ impl fmt::Display for ReadError {
 
 impl std::error::Error for ReadError {}
 
+/// Why a log does not give up its oldest segments now.
+#[derive(Clone, Debug)]
+pub enum RetireError {
+    /// How old a segment is cannot be found out.
+    Look(ReadError),
+    /// The log takes no new start.
+    Advance(AppendError),
+}
+
+impl From<ReadError> for RetireError {
+    fn from(error: ReadError) -> RetireError {
+        RetireError::Look(error)
+    }
+}
+
+impl From<AppendError> for RetireError {
+    fn from(error: AppendError) -> RetireError {
+        RetireError::Advance(error)
+    }
+}
+
+impl fmt::Display for RetireError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            RetireError::Look(error) => write!(formatter, "a segment cannot be looked at: {error}"),
+            RetireError::Advance(error) => write!(formatter, "the log takes no new start: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RetireError {}
+
 /// A partition directory that is not what its name or the broker's metadata says.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct StrayDirectory {

@@ -9,6 +9,7 @@
 //! Reading order:
 //! - [`config`], [`failure`]: how large things are, and what can go wrong
 //! - [`format`](mod@format): every file byte by byte (see `docs/on-disk-format.md`)
+//! - [`retention`]: which segments a log may give up
 //! - [`log`]: one partition's log; [`store`]: all logs of a shard, their journal and checkpoints
 //! - [`recovery`]: what a start makes of the files it finds
 #![forbid(unsafe_code)]
@@ -20,13 +21,15 @@ pub mod format;
 pub mod log;
 pub mod metadata_log;
 pub mod recovery;
+pub mod retention;
 mod signal;
 pub mod store;
 
 pub use config::{Durability, LogConfig, StoreConfig};
-pub use failure::{AppendError, Damage, ReadError, StoreFailure};
+pub use failure::{AppendError, Damage, ReadError, RetireError, StoreFailure};
 pub use log::read::{AtLeastOne, ReadPlan, ReadRecords};
-pub use log::{LogIdentity, PartitionLog, SegmentSummary, TimestampOffset};
+pub use log::{LogIdentity, PartitionLog, RetiredSegment, SegmentSummary, TimestampOffset};
 pub use recovery::{Recovered, recover};
+pub use retention::{Retention, RetirementReason};
 pub use store::statistics::StoreStatistics;
 pub use store::{DurableAdvance, LogStore};

@@ -11,7 +11,7 @@ use support::planted::Bug;
 fn what_is_appended_reads_back_before_and_after_a_clean_close() {
     for seed in seeds(20) {
         let world = MemoryWorld::new(seed, Options::quiet());
-        let setup = Setup { deletes_records: seed % 2 == 0, ..Setup::tiny(3, 2) };
+        let setup = Setup { deletes_records: seed % 2 == 0, retires: seed % 3 == 0, ..Setup::tiny(3, 2) };
         let mut random = Random::from_seed(seed);
         for _ in 0..3 {
             world.run_until(async {
@@ -39,7 +39,7 @@ fn what_is_appended_reads_back_before_and_after_a_clean_close() {
 fn promised_batches_survive_crashes_at_random_moments() {
     for seed in seeds(150) {
         let world = MemoryWorld::new(seed, Options::quiet());
-        let mut setup = Setup { deletes_records: seed % 2 == 0, ..Setup::tiny(3, 1) };
+        let mut setup = Setup { deletes_records: seed % 2 == 0, retires: seed % 3 == 0, ..Setup::tiny(3, 1) };
         let mut random = Random::from_seed(seed);
         for round in 0..6 {
             setup.shard_count = 1 + (random.below(3) as u16);

@@ -47,7 +47,13 @@ impl Clock {
             let jump_ms = random.between(0..=2 * range) as i64 - range as i64;
             self.wall_offset_ms.set(jump_ms);
         }
-        let passed_ms = (self.now_ns.get() / 1_000_000) as i64;
+        drop(random);
+        self.wall_at(self.now_ns.get())
+    }
+
+    /// What the wall clock, as it stands now, says of a moment of the monotonic clock.
+    pub fn wall_at(&self, now_ns: u64) -> Timestamp {
+        let passed_ms = (now_ns / 1_000_000) as i64;
         let drift_ms = passed_ms * self.drift_ppm / 1_000_000;
         Timestamp(WALL_CLOCK_START_MS + passed_ms + drift_ms + self.wall_offset_ms.get())
     }

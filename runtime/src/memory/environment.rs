@@ -244,6 +244,15 @@ impl Environment for MemoryEnvironment {
         self.simple(DiskOperation::SyncDirectory, path, run).await
     }
 
+    async fn modified_at(&self, path: &Path) -> Result<Timestamp, DiskFailure> {
+        let wanted = path.to_owned();
+        let run = move |world: &World| {
+            let disk = world.disk.borrow();
+            disk.find_file(&wanted).map(|file| world.clock.wall_at(disk.modified_ns(file)))
+        };
+        self.simple(DiskOperation::ListDirectory, path, run).await
+    }
+
     async fn free_bytes(&self, _path: &Path) -> Result<u64, DiskFailure> {
         Ok(self.shard.world.disk.borrow().free_bytes())
     }

@@ -93,11 +93,16 @@ impl File for MemoryFile {
         let world = open.environment.world();
         world.trace.note_bytes(Step::DiskWrite, position, &bytes);
         let number = world.disk.borrow_mut().begin_write(open.file, position, bytes, sync);
-        let run = move |world: &World, outcome: Outcome| match outcome {
-            Outcome::Success => world.disk.borrow_mut().complete_write(number),
-            Outcome::Failure => {
-                world.disk.borrow_mut().fail_write(number, &mut world.random.borrow_mut());
-                outcome.check()
+        let file = open.file;
+        let run = move |world: &World, outcome: Outcome| {
+            let mut disk = world.disk.borrow_mut();
+            disk.touch(file, world.clock.now());
+            match outcome {
+                Outcome::Success => disk.complete_write(number),
+                Outcome::Failure => {
+                    disk.fail_write(number, &mut world.random.borrow_mut());
+                    outcome.check()
+                }
             }
         };
         open.run(DiskOperation::Write, Some(position), run).await
@@ -124,6 +129,7 @@ impl File for MemoryFile {
             outcome.check()?;
             let mut disk = world.disk.borrow_mut();
             let length = length.max(disk.length(file));
+            disk.touch(file, world.clock.now());
             disk.set_length(file, length)
         };
         self.shared.run(DiskOperation::Allocate, None, run).await
@@ -134,7 +140,9 @@ impl File for MemoryFile {
         let file = self.shared.file;
         let run = move |world: &World, outcome: Outcome| {
             outcome.check()?;
-            world.disk.borrow_mut().set_length(file, length)
+            let mut disk = world.disk.borrow_mut();
+            disk.touch(file, world.clock.now());
+            disk.set_length(file, length)
         };
         self.shared.run(DiskOperation::Truncate, None, run).await
     }

@@ -7,7 +7,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -212,6 +212,10 @@ impl Environment for UringEnvironment {
         self.on_path("sync directory", path, |path| fs::File::open(path)?.sync_all()).await
     }
 
+    async fn modified_at(&self, path: &Path) -> Result<Timestamp, DiskFailure> {
+        self.on_path("stat", path, modified_at).await
+    }
+
     async fn free_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
         self.on_path("stat file system of", path, free_bytes).await
     }
@@ -261,6 +265,11 @@ fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {
     }
     entries.sort_by(|first, second| first.name.cmp(&second.name));
     Ok(entries)
+}
+
+fn modified_at(path: &Path) -> io::Result<Timestamp> {
+    let metadata = fs::metadata(path)?;
+    Ok(Timestamp(metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000)))
 }
 
 fn free_bytes(path: &Path) -> io::Result<u64> {

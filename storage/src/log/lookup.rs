@@ -15,9 +15,9 @@ use ringlog_core::ids::Offset;
 use ringlog_core::record_batch::{BatchHeader, RawBatch, TimestampType};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::buffer::Slice;
-use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass};
 
-use crate::disk::{read_file, replace_file};
+use crate::disk::{read_bytes, read_file, replace_file};
 use crate::failure::{Damage, ReadError};
 use crate::format::index::{
     IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
@@ -233,17 +233,53 @@ impl<E: Environment> PartitionLog<E> {
             unknown.map(|segment| segment.base_offset).collect()
         };
         for base_offset in unknown {
-            let max = match self.time_entries(base_offset).await? {
-                Some(entries) => entries.last().map_or(Timestamp::NONE, |entry| entry.timestamp),
-                None => self.rebuild_indexes(base_offset).await?.max_timestamp,
-            };
-            let mut state = self.log.state.borrow_mut();
-            if let Some(segment) = state.sealed.iter_mut().find(|segment| segment.base_offset == base_offset)
-            {
-                segment.max_timestamp = Some(max);
-            }
+            self.load_max_timestamp(base_offset).await?;
         }
         Ok(())
+    }
+
+    /// Finds out the largest timestamp of one sealed segment: from the end of its time index, if that can be true.
+    pub(super) async fn load_max_timestamp(&self, base_offset: Offset) -> Result<(), ReadError> {
+        let max = match self.last_time_entry(base_offset).await? {
+            Some(entry) => entry.timestamp,
+            None => match self.time_entries(base_offset).await? {
+                Some(entries) => entries.last().map_or(Timestamp::NONE, |entry| entry.timestamp),
+                None => self.rebuild_indexes(base_offset).await?.max_timestamp,
+            },
+        };
+        let mut state = self.log.state.borrow_mut();
+        if let Some(segment) = state.sealed.iter_mut().find(|segment| segment.base_offset == base_offset) {
+            segment.max_timestamp = Some(max);
+        }
+        Ok(())
+    }
+
+    /// The last entry of a sealed segment's time index, read without those before; `None` where that does not do:
+    /// the whole index says why.
+    async fn last_time_entry(&self, segment: Offset) -> Result<Option<TimeEntry>, ReadError> {
+        let env = &self.store.env;
+        let path = segment_path(&self.log.directory, segment, SegmentFile::TimeIndex);
+        let file = match env.open(&path, OpenMode::BufferedRead).await {
+            Ok(file) => file,
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            Err(failure) => return Err(failure.into()),
+        };
+        let (length, last_two) = (file.length().await?, 2 * TimeEntry::BYTES as u64);
+        if length < last_two || !length.is_multiple_of(TimeEntry::BYTES as u64) {
+            return Ok(None);
+        }
+        let bytes = read_bytes::<E>(env, &file, length - last_two, last_two as usize).await?;
+        let entries = parse_index::<TimeEntry>(segment, &bytes).unwrap_or_default();
+        let end = self.end_of_segment(segment);
+        Ok(entries.get(1).filter(|last| last.last_offset < end).copied())
+    }
+
+    /// Where the segment behind this one begins.
+    fn end_of_segment(&self, segment: Offset) -> Offset {
+        let state = self.log.state.borrow();
+        let segments = state.segments();
+        let after = segments.partition_point(|summary| summary.base_offset <= segment);
+        segments.get(after).map_or(state.log_end_offset, |next| next.base_offset)
     }
 
     /// A segment's time index; `None` if its file is lost.
@@ -311,18 +347,17 @@ impl<E: Environment> PartitionLog<E> {
         let index_bytes_max = self.log.state.borrow().config.index_bytes_max.max(64 << 20) as usize;
         let bytes_max = written.map_or(index_bytes_max, |count| count as usize * T::BYTES);
         let Some(bytes) = read_file(&self.store.env, &path, bytes_max).await? else { return Ok(None) };
+        if written.is_none() && !bytes.len().is_multiple_of(T::BYTES) {
+            // A sealed segment's index was cut to whole entries: this one lost some.
+            return Ok(None);
+        }
         Ok(parse_index(segment, &bytes))
     }
 
     /// Reads a sealed segment whose index is lost and writes its indexes anew.
     async fn rebuild_indexes(&self, segment: Offset) -> Result<GrowingSegment, ReadError> {
-        let (end, interval) = {
-            let state = self.log.state.borrow();
-            let segments = state.segments();
-            let after = segments.partition_point(|summary| summary.base_offset <= segment);
-            let end = segments.get(after).map_or(state.log_end_offset, |next| next.base_offset);
-            (end, state.config.index_interval_bytes)
-        };
+        let end = self.end_of_segment(segment);
+        let interval = self.log.state.borrow().config.index_interval_bytes;
         tracing::warn!(path = %self.log.directory.display(), segment = segment.0, "an index is lost and built anew");
         let mut growing = GrowingSegment::new(segment);
         let mut extent = crate::log::read::FileExtent { segment, limit: 0, limit_offset: end };

@@ -10,10 +10,12 @@
 //! - [`PartitionLog`]: what the broker holds
 //! - `state`: what a log is at one moment; `segment`, `tail`: its growing segment and its bytes in memory
 //! - `writer`: from memory into files; [`read`], `cold`, `lookup`: back out
+//! - `retiring`: giving up the oldest segments, as `retention` plans it
 
 mod cold;
 mod lookup;
 pub mod read;
+mod retiring;
 pub(crate) mod segment;
 pub(crate) mod state;
 pub(crate) mod tail;
@@ -38,6 +40,8 @@ use crate::log::tail::Tail;
 use crate::signal::Signal;
 use crate::store::StoreShared;
 
+pub use retiring::RetiredSegment;
+
 /// Whose log.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct LogIdentity {
@@ -56,6 +60,15 @@ pub struct SegmentSummary {
     pub size_bytes: u64,
     /// Its largest timestamp; `None` for a sealed segment of an earlier start that was not looked into yet.
     pub max_timestamp: Option<Timestamp>,
+    /// When it was last written to, as far as that is known: what ages a segment whose records have no timestamps.
+    pub written_at: Option<Timestamp>,
+}
+
+impl SegmentSummary {
+    /// A sealed segment as a start finds it: nothing is known but its name and its length.
+    pub(crate) fn found(base_offset: Offset, size_bytes: u64) -> SegmentSummary {
+        SegmentSummary { base_offset, size_bytes, max_timestamp: None, written_at: None }
+    }
 }
 
 /// A record found by time.
@@ -336,9 +349,7 @@ impl<E: Environment> PartitionLog<E> {
             if state.active().size() == 0 {
                 return;
             }
-            let base_offset = state.log_end_offset;
-            state.roll(base_offset);
-            state.is_loaded = true;
+            state.roll_behind_end(self.store.env.wall_clock());
         }
         writer::kick(&self.store, &self.log);
     }

@@ -4,7 +4,8 @@
 //! Always true: entries are added by Kafka's rule (one when more than `index_interval_bytes` came since the
 //! last), so its tools find in our indexes what they would have written.
 
-use ringlog_core::ids::{LeaderEpoch, Offset};
+use ringlog_core::checksum::{crc32c, crc32c_append};
+use ringlog_core::ids::{LeaderEpoch, Offset, TopicPartition};
 use ringlog_core::record_batch::BatchHeader;
 use ringlog_core::time::Timestamp;
 
@@ -43,6 +44,27 @@ impl<T: IndexEntry> GrowingIndex<T> {
     pub fn bytes(&self) -> u64 {
         (u64::from(self.written) + self.pending.len() as u64) * T::BYTES as u64
     }
+}
+
+/// What decides about a segment by time, besides its records.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SegmentAge {
+    /// How long this start has had it.
+    pub existed_ms: i64,
+    /// By how much it rolls earlier than `segment.ms` says.
+    pub jitter_ms: i64,
+}
+
+/// A segment's share of `segment.jitter.ms`: partitions that began together shall not roll together. Drawn from the
+/// segment's name, so that it is the same after a restart.
+pub(crate) fn segment_jitter_ms(partition: TopicPartition, base_offset: Offset, config: &LogConfig) -> i64 {
+    let bound = config.segment_jitter_ms.min(config.segment_ms);
+    if bound <= 0 {
+        return 0;
+    }
+    let drawn = crc32c(&partition.topic.0);
+    let drawn = crc32c_append(drawn, &partition.partition.0.to_le_bytes());
+    i64::from(crc32c_append(drawn, &base_offset.0.to_le_bytes())) % bound
 }
 
 /// A segment that batches are added to.
@@ -107,20 +129,27 @@ impl GrowingSegment {
     }
 
     /// Whether this batch must begin another segment (C3).
-    pub fn must_roll_before(&self, batch: &BatchHeader, config: &LogConfig) -> bool {
+    pub fn must_roll_before(&self, batch: &BatchHeader, config: &LogConfig, age: SegmentAge) -> bool {
         if self.size == 0 {
             // An empty segment can still be named for an offset too far away for 31 bits.
             return !self.holds_offset(batch.last_offset());
         }
         let size_after = self.size + batch.size_bytes() as u64;
-        let span =
-            batch.max_timestamp().0.saturating_sub(self.first_timestamp.map_or(i64::MAX, |first| first.0));
         size_after > config.segment_bytes.min(SEGMENT_BYTES_MAX)
-            || span > config.segment_ms
+            || self.waited_ms(batch, age) > config.segment_ms.saturating_sub(age.jitter_ms)
             || self.offsets.bytes() + OffsetEntry::BYTES as u64 > config.index_bytes_max
             // One entry is kept free for the last timestamp, written when the segment is sealed.
             || self.times.bytes() + 2 * TimeEntry::BYTES as u64 > config.index_bytes_max
             || !self.holds_offset(batch.last_offset())
+    }
+
+    /// How long the segment has waited to roll when `batch` comes: by its records, or by the clock if the first of
+    /// them has no timestamp.
+    fn waited_ms(&self, batch: &BatchHeader, age: SegmentAge) -> i64 {
+        match self.first_timestamp {
+            Some(first) if first >= Timestamp(0) => batch.max_timestamp().0.saturating_sub(first.0),
+            _ => age.existed_ms,
+        }
     }
 
     fn holds_offset(&self, offset: Offset) -> bool {
@@ -172,6 +201,7 @@ pub(crate) fn epoch_goes_back(latest: Option<LeaderEpoch>, found: LeaderEpoch) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ringlog_core::ids::{PartitionIndex, TopicId};
     use ringlog_core::record_batch::BatchBuilder;
 
     fn header(base_offset: i64, timestamp: i64, value_bytes: usize) -> BatchHeader {
@@ -200,9 +230,7 @@ mod tests {
 
     #[test]
     fn a_segment_is_passed_when_the_next_one_begins_at_the_logs_start_or_below() {
-        let sealed: Vec<_> = [0, 10, 25]
-            .map(|base| SegmentSummary { base_offset: Offset(base), size_bytes: 1, max_timestamp: None })
-            .to_vec();
+        let sealed: Vec<_> = [0, 10, 25].map(|base| SegmentSummary::found(Offset(base), 1)).to_vec();
         let count = |log_start| passed_count(&sealed, Offset(30), Offset(log_start));
         assert_eq!([0, 9, 10, 24, 25, 29, 30, 99].map(count), [0, 0, 1, 1, 2, 2, 3, 3]);
         assert_eq!(passed_count(&[], Offset(30), Offset(99)), 0);
@@ -218,19 +246,73 @@ mod tests {
         assert_eq!(segment.times.pending, [TimeEntry { timestamp: Timestamp(50), last_offset: Offset(0) }]);
     }
 
+    const YOUNG: SegmentAge = SegmentAge { existed_ms: 0, jitter_ms: 0 };
+
+    #[test]
+    fn a_segment_without_timestamps_rolls_by_the_clock() {
+        let config = LogConfig { segment_ms: 10, ..LogConfig::default() };
+        let mut segment = GrowingSegment::new(Offset(0));
+        let old = SegmentAge { existed_ms: 11, ..YOUNG };
+        assert!(
+            !segment.must_roll_before(&header(0, -1, 100), &config, old),
+            "an empty one waits for nothing"
+        );
+        segment.add(&header(0, -1, 100), 4096);
+        assert!(!segment.must_roll_before(&header(1, 5_000, 100), &config, YOUNG));
+        assert!(!segment.must_roll_before(
+            &header(1, 5_000, 100),
+            &config,
+            SegmentAge { existed_ms: 10, ..old }
+        ));
+        assert!(segment.must_roll_before(&header(1, 5_000, 100), &config, old));
+        let mut stamped = GrowingSegment::new(Offset(0));
+        stamped.add(&header(0, 5_000, 100), 4096);
+        assert!(!stamped.must_roll_before(&header(1, 5_000, 100), &config, old), "records before the clock");
+        assert!(!stamped.must_roll_before(&header(1, -1, 100), &config, old));
+    }
+
+    #[test]
+    fn jitter_makes_a_segment_roll_earlier_by_its_own_share() {
+        let config = LogConfig { segment_ms: 1_000, segment_jitter_ms: 400, ..LogConfig::default() };
+        let share = |partition, base| {
+            let topic = TopicId::from_random(1, 2);
+            let partition = TopicPartition { topic, partition: PartitionIndex(partition) };
+            segment_jitter_ms(partition, Offset(base), &config)
+        };
+        let shares: Vec<i64> =
+            (0..200).flat_map(|partition| [share(partition, 0), share(partition, 9)]).collect();
+        assert!(shares.iter().all(|share| (0..400).contains(share)), "{shares:?}");
+        for quarter in 0..4 {
+            let range = quarter * 100..(quarter + 1) * 100;
+            let count = shares.iter().filter(|share| range.contains(*share)).count();
+            assert!((60..140).contains(&count), "{count} of 400 in {range:?}");
+        }
+        assert_eq!(share(3, 7), share(3, 7));
+        let mut segment = GrowingSegment::new(Offset(0));
+        segment.add(&header(0, 100, 10), 4096);
+        let rolls = |timestamp, jitter_ms| {
+            segment.must_roll_before(&header(1, timestamp, 10), &config, SegmentAge { jitter_ms, ..YOUNG })
+        };
+        assert!(!rolls(1_100, 0) && rolls(1_101, 0));
+        assert!(!rolls(800, 300) && rolls(801, 300));
+    }
+
     #[test]
     fn a_segment_rolls_on_size_time_full_index_and_far_offsets() {
         let mut segment = GrowingSegment::new(Offset(0));
         let config = LogConfig { segment_bytes: 1000, segment_ms: 10, ..LogConfig::default() };
-        assert!(!segment.must_roll_before(&header(0, 1, 5000), &config), "an empty segment takes any size");
+        assert!(
+            !segment.must_roll_before(&header(0, 1, 5000), &config, YOUNG),
+            "an empty segment takes any size"
+        );
         segment.add(&header(0, 100, 500), 4096);
-        assert!(!segment.must_roll_before(&header(1, 110, 100), &config));
-        assert!(segment.must_roll_before(&header(1, 111, 100), &config), "segment.ms");
-        assert!(segment.must_roll_before(&header(1, 100, 500), &config), "segment.bytes");
+        assert!(!segment.must_roll_before(&header(1, 110, 100), &config, YOUNG));
+        assert!(segment.must_roll_before(&header(1, 111, 100), &config, YOUNG), "segment.ms");
+        assert!(segment.must_roll_before(&header(1, 100, 500), &config, YOUNG), "segment.bytes");
         let far = header(i64::from(i32::MAX) + 1, 100, 10);
-        assert!(segment.must_roll_before(&far, &config), "relative offsets");
+        assert!(segment.must_roll_before(&far, &config, YOUNG), "relative offsets");
         let full = LogConfig { index_bytes_max: 7, ..LogConfig::default() };
-        assert!(segment.must_roll_before(&header(1, 100, 10), &full), "index");
-        assert!(GrowingSegment::new(Offset(0)).must_roll_before(&far, &config));
+        assert!(segment.must_roll_before(&header(1, 100, 10), &full, YOUNG), "index");
+        assert!(GrowingSegment::new(Offset(0)).must_roll_before(&far, &config, YOUNG));
     }
 }

@@ -28,7 +28,7 @@ use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::log::SegmentSummary;
-use crate::log::segment::{GrowingSegment, passed_count};
+use crate::log::segment::{GrowingSegment, SegmentAge, passed_count, segment_jitter_ms};
 use crate::log::tail::{Mark, Parts, SegmentWritten, Tail, Taken};
 
 /// A segment whose bytes are not all in their file.
@@ -47,11 +47,17 @@ pub(crate) struct OpenSegment {
     pub is_sealed: bool,
     /// Sealing: whether the file was cut to its exact length.
     pub is_cut: bool,
+    /// Since when this start has it.
+    pub created_at: Timestamp,
+    /// When a batch was last added; `None` until this start adds one or looks at the file.
+    pub written_at: Option<Timestamp>,
 }
 
 impl OpenSegment {
-    fn new(base_offset: Offset) -> OpenSegment {
+    fn new(base_offset: Offset, now: Timestamp) -> OpenSegment {
         OpenSegment {
+            created_at: now,
+            written_at: Some(now),
             growing: GrowingSegment::new(base_offset),
             written: 0,
             synced: 0,
@@ -89,6 +95,7 @@ impl OpenSegment {
             base_offset: self.base_offset(),
             size_bytes: self.size(),
             max_timestamp: Some(self.growing.max_timestamp),
+            written_at: self.written_at,
         }
     }
 
@@ -199,6 +206,7 @@ impl LogState {
         sealed: Vec<SegmentSummary>,
         config: LogConfig,
         producers_max: usize,
+        now: Timestamp,
     ) -> LogState {
         let growing = GrowingSegment::of_record(&record);
         let size = growing.size;
@@ -211,6 +219,8 @@ impl LogState {
             is_created: true,
             is_sealed: false,
             is_cut: false,
+            created_at: now,
+            written_at: None,
         };
         let end_offset = Offset(record.end_offset);
         LogState {
@@ -271,16 +281,17 @@ impl LogState {
         bytes: [&[u8]; 2],
         now: Timestamp,
     ) -> Result<Appended, ringlog_runtime::buffer::ArenaFull> {
-        let rolls = self.active().growing.must_roll_before(header, &self.config);
+        let rolls = self.must_roll_before(header, now);
         let (segment, position) = match rolls {
             true => (header.base_offset(), 0),
             false => (self.active().base_offset(), self.active().size()),
         };
         let (parts, taken) = self.tail.append(arena, chunk_bytes_max, segment, position, header, bytes)?;
         if rolls {
-            self.roll(segment);
+            self.roll(segment, now);
         }
         let interval = self.config.index_interval_bytes;
+        self.active_mut().written_at = Some(now);
         self.active_mut().growing.add(header, interval);
         self.enqueue(header, segment, position, parts);
         if header.leader_epoch().0 >= 0 {
@@ -291,16 +302,31 @@ impl LogState {
         Ok(Appended { taken, size: header.size_bytes() })
     }
 
+    fn must_roll_before(&self, header: &BatchHeader, now: Timestamp) -> bool {
+        let active = self.active();
+        let (partition, base_offset) = (self.partition, active.base_offset());
+        let jitter_ms = segment_jitter_ms(partition, base_offset, &self.config);
+        let age = SegmentAge { existed_ms: now.0.saturating_sub(active.created_at.0), jitter_ms };
+        active.growing.must_roll_before(header, &self.config, age)
+    }
+
+    /// Seals the active segment, empty or not, and begins another where the log ends.
+    pub fn roll_behind_end(&mut self, now: Timestamp) {
+        self.roll(self.log_end_offset, now);
+        // Nothing of the block that the old segment ends in is needed any more.
+        self.is_loaded = true;
+    }
+
     /// Seals the active segment and begins another. An active segment that is empty gives way without trace
     /// only if it has the same name.
-    pub fn roll(&mut self, base_offset: Offset) {
+    fn roll(&mut self, base_offset: Offset, now: Timestamp) {
         if self.active().base_offset() == base_offset {
             return;
         }
         let active = self.active_mut();
         active.growing.note_timestamp();
         active.is_sealed = true;
-        self.open.push_back(OpenSegment::new(base_offset));
+        self.open.push_back(OpenSegment::new(base_offset, now));
     }
 
     fn enqueue(&mut self, header: &BatchHeader, segment: Offset, position: u64, parts: Parts) {

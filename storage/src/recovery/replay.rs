@@ -117,11 +117,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         let active = Offset(base.segment_base_offset);
         let mut sealed: Vec<SegmentSummary> = segments
             .range(..active)
-            .map(|(base_offset, length)| SegmentSummary {
-                base_offset: *base_offset,
-                size_bytes: *length,
-                max_timestamp: None,
-            })
+            .map(|(base_offset, length)| SegmentSummary::found(*base_offset, *length))
             .collect();
         // A start that was cut short, or the broker before it, had no time to remove them.
         let log_start_offset = Offset(base.log_start_offset);
@@ -420,6 +416,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             base_offset: sealed.base_offset,
             size_bytes: sealed.size,
             max_timestamp: Some(sealed.max_timestamp),
+            written_at: None,
         });
         self.has_changed = true;
         Ok(())

@@ -94,7 +94,7 @@ fn insert<E: Environment>(
     damage: Option<Arc<Damage>>,
     config: LogConfig,
 ) -> Rc<LogShared> {
-    let mut state = LogState::new(record, sealed, config, store.config.producers_max);
+    let mut state = LogState::new(record, sealed, config, store.config.producers_max, store.env.wall_clock());
     state.damage = damage;
     let id = identity.id;
     let log = LogShared { identity, directory, state: state.into(), changed: Signal::default() };

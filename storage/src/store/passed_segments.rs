@@ -1,8 +1,12 @@
 //! Removing the files of segments that lie below their log's start.
 //!
 //! ```text
-//!   the start's note is in the journal ──► segments leave the log ──► two checkpoints without them ──► files go
+//!   the start's note is in the journal ──► segments leave the log ──► file.delete.delay.ms
+//!     ──► two checkpoints without them ──► files go
 //! ```
+//!
+//! The delay is for readers who planned to read a segment before it left. The files keep their names meanwhile, where
+//! Kafka renames them: the log's start says which of them are deleted, and one durable fact is better than two.
 //!
 //! Always true: a file goes only after both kept checkpoints name a start above it, so whichever of them a start
 //! reads, it misses nothing. A crash before: the next start knows the files by the log's start, and removes them.
@@ -17,6 +21,8 @@ use crate::format::names::{SegmentFile, segment_path};
 use crate::log::LogShared;
 use crate::store::StoreShared;
 use crate::store::directories::claim;
+
+// Nothing here is bounded by a number of its own: what waits are offsets of segments that exist as files.
 
 /// Every file of a segment.
 pub(crate) const SEGMENT_FILES: [SegmentFile; 3] =
@@ -33,7 +39,12 @@ pub(crate) fn remove_soon<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<L
 }
 
 async fn remove<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>, passed: &[Offset]) {
+    let delay = log.state.borrow().config.file_delete_delay;
+    store.env.sleep_until(store.env.now() + delay).await;
     for _ in 0..2 {
+        if store.is_over() {
+            return;
+        }
         store.housekeeping.checkpoint(store).await;
     }
     if store.check().is_err() {

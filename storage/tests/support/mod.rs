@@ -18,7 +18,8 @@ use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::memory::{MemoryWorld, Random};
 use ringlog_storage::{
-    AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, ReadError, Recovered, StoreConfig, recover,
+    AtLeastOne, LogConfig, LogIdentity, LogStore, PartitionLog, ReadError, Recovered, Retention,
+    SegmentSummary, StoreConfig, recover,
 };
 
 pub mod planted;
@@ -60,6 +61,14 @@ impl ModelLog {
     }
 }
 
+/// A segment as the model's batches say it is.
+#[derive(Debug)]
+struct ModelSegment {
+    end: i64,
+    bytes: u64,
+    youngest: i64,
+}
+
 pub type Model = Rc<RefCell<BTreeMap<i32, ModelLog>>>;
 
 /// The process under test while it runs.
@@ -83,12 +92,18 @@ pub struct Setup {
     pub leaves_gaps: bool,
     /// Whether records are deleted from the front.
     pub deletes_records: bool,
+    /// Whether old segments are given up.
+    pub retires: bool,
 }
 
 impl Setup {
     pub fn tiny(partitions: i32, shard_count: u16) -> Setup {
-        let log_config =
-            LogConfig { segment_bytes: 20 << 10, index_interval_bytes: 512, ..LogConfig::default() };
+        let log_config = LogConfig {
+            segment_bytes: 20 << 10,
+            index_interval_bytes: 512,
+            file_delete_delay: std::time::Duration::ZERO,
+            ..LogConfig::default()
+        };
         Setup {
             partitions,
             shard_count,
@@ -98,6 +113,7 @@ impl Setup {
             bug: Bug::None,
             leaves_gaps: false,
             deletes_records: false,
+            retires: false,
         }
     }
 
@@ -323,6 +339,7 @@ impl Setup {
                 1 => drop(session.stores[random.index(session.stores.len())].checkpoint().await),
                 2..=4 => self.read_somewhere(log, partition, random).await,
                 5 => self.wait_until_promised(session, partition).await,
+                9 if self.retires => self.retire_somewhere(session, partition, random).await,
                 8 if self.deletes_records => self.delete_somewhere(session, partition, random).await,
                 7 if self.leaves_gaps => {
                     let (gap, value_bytes) =
@@ -375,6 +392,67 @@ impl Setup {
                 assert!(matches!(below, Err(ReadError::OffsetOutOfRange { .. })), "deleted is not read");
             }
         }
+    }
+
+    /// Gives up segments by some limit, and compares with what the limits say of the model.
+    async fn retire_somewhere(&self, session: &Session, partition: i32, random: &mut Random) {
+        let log = &session.logs[&partition];
+        let high_watermark = log.durable_end_offset();
+        let before = self.segments_of_model(log, partition);
+        let now = session.env.wall_clock();
+        let total: u64 = before.iter().map(|segment| segment.bytes).sum();
+        let youngest_to_go = before.get(random.index(before.len() + 1)).map_or(0, |segment| segment.youngest);
+        let retention = match random.below(3) {
+            0 => Retention { bytes_max: Some(random.below(total + 2)), age_ms_max: None },
+            1 => Retention { bytes_max: None, age_ms_max: Some(now.0 - youngest_to_go - 1) },
+            _ => Retention {
+                bytes_max: Some(random.below(total + 2)),
+                age_ms_max: Some(now.0 - youngest_to_go - 1),
+            },
+        };
+        let may_go = |segment: &&ModelSegment| segment.end <= high_watermark.0 && segment.bytes > 0;
+        let (mut left, mut start) = (total, log.log_start_offset().0);
+        let mut going = before.iter().take_while(may_go).peekable();
+        while let Some(segment) = going
+            .next_if(|segment| retention.bytes_max.is_some_and(|bytes_max| left - segment.bytes >= bytes_max))
+        {
+            (left, start) = (left - segment.bytes, start.max(segment.end));
+        }
+        let is_old = |segment: &ModelSegment| {
+            retention.age_ms_max.is_some_and(|age_max| now.0 - segment.youngest > age_max)
+        };
+        while let Some(segment) = going.next_if(|segment| is_old(segment)) {
+            start = start.max(segment.end);
+        }
+        {
+            let mut model = self.model.borrow_mut();
+            let model = model.entry(partition).or_default();
+            model.start_max = model.start_max.max(start);
+        }
+        if log.retire_segments(&retention, high_watermark).await.is_ok() {
+            assert_eq!(log.log_start_offset().0, start, "{retention:?} of {before:?} up to {high_watermark}");
+            self.model.borrow_mut().get_mut(&partition).expect("just there").start = start;
+        }
+    }
+
+    /// The segments of a log that are not passed, with what the model says of their records.
+    fn segments_of_model(&self, log: &PartitionLog<Env>, partition: i32) -> Vec<ModelSegment> {
+        let segments = log.segments();
+        let ends =
+            segments.iter().skip(1).map(|segment| segment.base_offset.0).chain([log.log_end_offset().0]);
+        let model = self.model.borrow();
+        let batches = model.get(&partition).map_or(&[][..], |log| &log.batches);
+        let of_model = |(segment, end): (&SegmentSummary, i64)| {
+            let within = batches.iter().filter(|batch| (segment.base_offset.0..end).contains(&batch.base));
+            let bytes = within.clone().map(|batch| batch.bytes.len() as u64).sum();
+            assert_eq!(bytes, segment.size_bytes, "the size of segment {}", segment.base_offset);
+            let youngest = within.map(|batch| 1_000 + batch.next - 1).max().unwrap_or_default();
+            ModelSegment { end, bytes, youngest }
+        };
+        let all: Vec<_> = segments.iter().zip(ends).map(of_model).collect();
+        let passed = all.iter().rev().skip(1).rev().filter(|segment| segment.end <= log.log_start_offset().0);
+        let passed = passed.count();
+        all.into_iter().skip(passed).collect()
     }
 
     async fn read_somewhere(&self, log: &PartitionLog<Env>, partition: i32, random: &mut Random) {

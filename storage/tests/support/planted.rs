@@ -131,6 +131,10 @@ impl Environment for Planted {
         }
     }
 
+    async fn modified_at(&self, path: &Path) -> Result<Timestamp, DiskFailure> {
+        self.sound.modified_at(path).await
+    }
+
     async fn free_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
         self.sound.free_bytes(path).await
     }

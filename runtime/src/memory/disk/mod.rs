@@ -83,6 +83,8 @@ pub(super) enum IfAbsent {
 pub(super) struct Disk {
     names: Names,
     contents: BTreeMap<u64, Content>,
+    /// When each file was last changed, by the world's monotonic clock.
+    modified_ns: BTreeMap<u64, u64>,
     in_flight: BTreeMap<u64, InFlightWrite>,
     last_sequence: u64,
     bytes_max: u64,
@@ -101,6 +103,7 @@ impl Disk {
         Disk {
             names: Names::new(),
             contents: BTreeMap::new(),
+            modified_ns: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             last_sequence: 0,
             bytes_max,
@@ -125,6 +128,15 @@ impl Disk {
             }
             (found, _) => found,
         }
+    }
+
+    /// Notes that a file changes now.
+    pub fn touch(&mut self, file: u64, now_ns: u64) {
+        self.modified_ns.insert(file, now_ns);
+    }
+
+    pub fn modified_ns(&self, file: u64) -> u64 {
+        self.modified_ns.get(&file).copied().unwrap_or_default()
     }
 
     pub fn length(&self, file: u64) -> u64 {
@@ -271,6 +283,7 @@ impl Disk {
         let reachable: BTreeMap<u64, String> =
             self.names.files().into_iter().map(|(path, file)| (file, path)).collect();
         self.contents.retain(|file, _| reachable.contains_key(file));
+        self.modified_ns.retain(|file, _| reachable.contains_key(file));
         for content in self.contents.values_mut() {
             content.lose_power(random);
         }

@@ -158,6 +158,10 @@ impl Environment for Planted {
         if self.loses_directory_sync() { Ok(()) } else { self.sound.sync_directory(path).await }
     }
 
+    async fn modified_at(&self, path: &Path) -> Result<Timestamp, DiskFailure> {
+        self.sound.modified_at(path).await
+    }
+
     async fn free_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
         self.sound.free_bytes(path).await
     }

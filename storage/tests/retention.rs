@@ -1,0 +1,246 @@
+//! Old segments are given up as a whole, an idle log becomes empty, and what is not known is looked at, no more.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ringlog_core::ids::Offset;
+use ringlog_core::record_batch::{BatchBuilder, validate_stored};
+use ringlog_core::time::Timestamp;
+use ringlog_runtime::environment::Environment;
+use ringlog_runtime::memory::{MemoryWorld, Options};
+use ringlog_storage::{LogConfig, PartitionLog, Retention, RetireError, RetirementReason};
+use support::{DATA_DIR, Env, Session, Setup};
+
+const NOTHING_OLDER: Retention = Retention { age_ms_max: Some(1_000), bytes_max: None };
+
+async fn segment_files(env: &Env) -> Vec<i64> {
+    let entries = env.list_directory(&Path::new(DATA_DIR).join("topic-0")).await.expect("a directory");
+    let logs = entries.iter().filter_map(|entry| entry.name.strip_suffix(".log"));
+    let mut found: Vec<i64> = logs.map(|name| name.parse().expect("a number")).collect();
+    found.sort_unstable();
+    found
+}
+
+async fn sleep(session: &Session, duration: Duration) {
+    session.env.sleep_until(session.env.now() + duration).await;
+}
+
+/// Appends one record and makes it stable.
+async fn append_at(session: &Session, timestamp: Timestamp) {
+    let log = &session.logs[&0];
+    log.ready().await.expect("open");
+    let bytes =
+        BatchBuilder::new().at(log.log_end_offset()).record_with(timestamp, None, Some(b"x"), &[]).build();
+    log.append(&validate_stored(&bytes).expect("a batch").keep_offsets()).expect("there is room");
+    while log.durable_end_offset() < log.log_end_offset() {
+        sleep(session, Duration::from_micros(100)).await;
+    }
+}
+
+/// Gives up what is older than a second; how many segments went.
+async fn retire(log: &PartitionLog<Env>) -> usize {
+    let retired =
+        log.retire_segments(&NOTHING_OLDER, log.durable_end_offset()).await.expect("nothing is broken");
+    assert!(retired.iter().all(|retired| retired.reason == RetirementReason::Age));
+    retired.len()
+}
+
+/// A session whose log the model does not watch.
+async fn open(setup: &Setup, world: &MemoryWorld) -> Session {
+    let mut session = Setup { partitions: 0, ..setup.clone() }.open(world).await;
+    let log = setup.create(&session, 0).await;
+    session.logs.insert(0, log);
+    session
+}
+
+fn bases(log: &PartitionLog<Env>) -> Vec<i64> {
+    log.segments().iter().map(|segment| segment.base_offset.0).collect()
+}
+
+#[test]
+fn an_idle_log_becomes_empty_and_goes_on_where_it_was() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        append_at(&session, session.env.wall_clock()).await;
+        assert_eq!(retire(log).await, 0);
+        sleep(&session, Duration::from_secs(2)).await;
+        assert_eq!(retire(log).await, 1, "the active segment too");
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset(1), Offset(1)));
+        sleep(&session, Duration::from_secs(2)).await;
+        assert_eq!(retire(log).await, 0, "an empty segment stays");
+        assert_eq!(bases(log), [1]);
+        append_at(&session, session.env.wall_clock()).await;
+        assert_eq!(
+            segment_files(&session.env).await.first(),
+            None,
+            "the old file went, the new one is to come"
+        );
+    });
+    world.crash();
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        assert_eq!((log.log_start_offset(), log.log_end_offset()), (Offset(1), Offset(2)));
+        assert_eq!(segment_files(&session.env).await, [1]);
+    });
+}
+
+#[test]
+fn records_above_the_high_watermark_stay() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        for _ in 0..3 {
+            append_at(&session, Timestamp(5)).await;
+            log.roll();
+        }
+        let everything = Retention { bytes_max: Some(0), ..NOTHING_OLDER };
+        let retired = log.retire_segments(&everything, Offset(2)).await.expect("retired");
+        assert_eq!(retired.len(), 2);
+        assert!(retired.iter().all(|retired| retired.reason == RetirementReason::Size));
+        assert_eq!(log.log_start_offset(), Offset(2));
+    });
+}
+
+#[test]
+fn files_stay_for_the_delay_and_a_start_does_not_wait_for_it() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let mut setup = Setup::tiny(1, 1);
+    setup.log_config = LogConfig { file_delete_delay: Duration::from_secs(60), ..setup.log_config };
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        for _ in 0..2 {
+            append_at(&session, Timestamp(5)).await;
+            assert_eq!(retire(log).await, 1);
+        }
+        append_at(&session, session.env.wall_clock()).await;
+        session.stores[0].checkpoint().await.expect("written");
+        sleep(&session, Duration::from_secs(58)).await;
+        assert_eq!(segment_files(&session.env).await, [0, 1, 2]);
+        sleep(&session, Duration::from_secs(4)).await;
+        assert_eq!(segment_files(&session.env).await, [2]);
+        log.roll();
+        append_at(&session, session.env.wall_clock()).await;
+        let one = Retention { age_ms_max: None, bytes_max: Some(1) };
+        assert_eq!(log.retire_segments(&one, log.log_end_offset()).await.expect("retired").len(), 1);
+        sleep(&session, Duration::from_secs(30)).await;
+        assert_eq!(segment_files(&session.env).await, [2, 3]);
+    });
+    world.crash();
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        assert_eq!(segment_files(&session.env).await, [3], "it knows them by the log's start");
+        assert_eq!(session.logs[&0].log_start_offset(), Offset(3));
+    });
+}
+
+#[test]
+fn a_start_looks_at_the_oldest_segment_only_and_at_no_file_of_a_log_without_sealed_ones() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        for _ in 0..5 {
+            append_at(&session, session.env.wall_clock()).await;
+            append_at(&session, Timestamp(session.env.wall_clock().0 + 1)).await;
+            session.logs[&0].roll();
+        }
+        append_at(&session, session.env.wall_clock()).await;
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        let known =
+            || log.segments().iter().map(|segment| segment.max_timestamp.is_some()).collect::<Vec<_>>();
+        assert_eq!(known(), [false, false, false, false, false, true]);
+        let forever = Retention { age_ms_max: Some(3_600_000), bytes_max: None };
+        let retired = log.retire_segments(&forever, log.log_end_offset()).await.expect("looked");
+        assert_eq!(retired.len(), 0);
+        assert_eq!(known(), [true, false, false, false, false, true]);
+        let small = Retention { age_ms_max: None, bytes_max: Some(0) };
+        assert_eq!(log.retire_segments(&small, Offset(8)).await.expect("no need to look").len(), 4);
+    });
+}
+
+#[test]
+fn a_lost_or_cut_time_index_is_made_again_from_the_records() {
+    for cut_to in [None, Some(0), Some(5), Some(13)] {
+        let world = MemoryWorld::new(1, Options::quiet());
+        let mut setup = Setup::tiny(1, 1);
+        setup.log_config = LogConfig { index_interval_bytes: 0, segment_ms: i64::MAX, ..setup.log_config };
+        let index = "/data/topic-0/00000000000000000000.timeindex";
+        world.run_until(async {
+            let session = open(&setup, &world).await;
+            append_at(&session, Timestamp(5)).await;
+            append_at(&session, Timestamp(6)).await;
+            append_at(&session, session.env.wall_clock()).await;
+            session.logs[&0].roll();
+            append_at(&session, session.env.wall_clock()).await;
+            session.stores[0].close().await.expect("closed");
+        });
+        world.kill();
+        match cut_to {
+            Some(length) => world.disk().truncate(index, length),
+            None => world.run_until(async {
+                setup.environment(&world, 0).remove_file(Path::new(index)).await.expect("there");
+            }),
+        }
+        world.run_until(async {
+            let session = open(&setup, &world).await;
+            let log = &session.logs[&0];
+            let young = Retention { age_ms_max: Some(3_600_000), bytes_max: None };
+            let retired = log.retire_segments(&young, log.log_end_offset()).await.expect("looked");
+            assert_eq!(retired, [], "cut to {cut_to:?}: its youngest record is young");
+        });
+    }
+}
+
+#[test]
+fn records_without_timestamps_age_from_the_last_write_to_their_segment_over_a_restart() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        append_at(&session, Timestamp::NONE).await;
+        session.logs[&0].roll();
+        append_at(&session, Timestamp::NONE).await;
+        assert_eq!(retire(&session.logs[&0]).await, 0);
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        assert_eq!(retire(log).await, 0);
+        sleep(&session, Duration::from_secs(2)).await;
+        assert_eq!(retire(log).await, 2);
+        append_at(&session, Timestamp::NONE).await;
+        assert_eq!(retire(log).await, 0);
+        sleep(&session, Duration::from_secs(2)).await;
+        assert_eq!(retire(log).await, 1);
+    });
+}
+
+#[test]
+fn a_closed_log_gives_up_nothing() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        append_at(&session, Timestamp(5)).await;
+        let log = &session.logs[&0];
+        session.stores[0].delete_log(log).await.expect("deleted");
+        let refused = log.retire_segments(&NOTHING_OLDER, Offset(1)).await;
+        assert!(matches!(refused, Err(RetireError::Advance(_))), "{refused:?}");
+    });
+}
