@@ -9,7 +9,7 @@
 //! - [`connections`], [`service`]: from a socket to a handler
 //! - [`partition`], [`produce`], [`produces`]: a batch's way into the log and its answer's way out
 //! - [`fetch`], [`waiting_fetches`], [`offsets`]: reading
-//! - [`delete_records`]: shortening a log from the front
+//! - [`delete_records`], [`retention`]: shortening a log from the front
 //! - [`groups`]: consumer groups; [`own_records`], [`internal_topics`]: where the broker keeps what it knows of them
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
@@ -34,6 +34,7 @@ pub mod produce;
 pub mod producer_ids;
 pub mod produces;
 pub mod refusals;
+pub mod retention;
 pub mod service;
 pub mod shard;
 pub mod stop;
@@ -292,6 +293,7 @@ fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>, early: Vec<(ShardIndex, Mes
     env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
     env.spawn(TaskClass::Network, shard.clone().watch_groups());
     env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
+    env.spawn(TaskClass::Storage, shard.clone().keep_retention());
     env.spawn(TaskClass::Network, shard.deadlines.clone().watch(env.clone()));
 }
 

@@ -18,7 +18,7 @@ use ringlog_replication::leader::{Acks, Effect, PartitionLeader};
 use ringlog_replication::pending_acks::Ticket;
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::Environment;
-use ringlog_storage::{AppendError, Durability, LogConfig, PartitionLog};
+use ringlog_storage::{AppendError, Durability, LogConfig, PartitionLog, Retention};
 
 use crate::broker::message::{Appended, PartitionFetch, ProducePrivileges};
 use crate::broker::refusals::append_refusal;
@@ -237,6 +237,13 @@ impl<E: Environment> Partition<E> {
     pub fn is_only_compacted(&self) -> bool {
         let policy = self.config.borrow().cleanup_policy;
         policy.compact && !policy.delete
+    }
+
+    /// How much of it is kept; `None` for everything that is not compacted away.
+    pub fn retention(&self) -> Option<Retention> {
+        let config = self.config.borrow();
+        let limits = Retention { age_ms_max: config.retention_ms, bytes_max: config.retention_bytes };
+        (config.cleanup_policy.delete && limits != Retention::default()).then_some(limits)
     }
 
     fn appended(&self, base_offset: Offset, log_append_time: Timestamp) -> Appended {

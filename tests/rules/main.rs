@@ -14,5 +14,6 @@ mod metrics;
 mod offsets;
 mod partitions;
 mod produce;
+mod retention;
 mod topics;
 mod wire;

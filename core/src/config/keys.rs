@@ -47,8 +47,6 @@ pub enum Effect {
 }
 
 const NOT_YET: Effect = Effect::Kept("what it controls is not part of this broker yet");
-const CLEANUP: Effect =
-    Effect::Kept("nothing is cleaned up yet; a compacted topic only refuses records without a key");
 const ONE_NODE: Effect = Effect::Kept("it has no meaning for a single node");
 const JOURNALED: Effect = Effect::Kept("the journal decides when data is on disk, see ringlog.durability");
 
@@ -301,8 +299,8 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::EachOf(&["compact", "delete"]),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: CLEANUP,
-        documentation: "delete by age and size, compact by key, both, or nothing, for topics that do not say.",
+        effect: Effect::Applied,
+        documentation: "delete by age and size, compact by key, both, or nothing, for topics that do not say. Nothing is compacted yet: such a topic refuses records without a key.",
     },
     ConfigKey {
         name: "log.segment.bytes",
@@ -341,7 +339,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Random part of that age; before log.roll.jitter.hours.",
     },
     ConfigKey {
@@ -351,7 +349,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Random part of that age in hours.",
     },
     ConfigKey {
@@ -391,7 +389,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long records are kept; before log.retention.minutes and .hours; -1 for ever.",
     },
     ConfigKey {
@@ -401,7 +399,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long records are kept, in minutes; before log.retention.hours.",
     },
     ConfigKey {
@@ -411,7 +409,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long records are kept, in hours.",
     },
     ConfigKey {
@@ -421,7 +419,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Bytes kept per partition; -1 for all.",
     },
     ConfigKey {
@@ -431,7 +429,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(1),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How often retention is applied.",
     },
     ConfigKey {
@@ -441,7 +439,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long a deleted segment stays on disk for its last readers.",
     },
     ConfigKey {
@@ -876,8 +874,8 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::EachOf(&["compact", "delete"]),
         scope: Scope::Topic,
         synonyms: &[("log.cleanup.policy", 1)],
-        effect: CLEANUP,
-        documentation: "delete by age and size, compact by key, both, or nothing.",
+        effect: Effect::Applied,
+        documentation: "delete by age and size, compact by key, both, or nothing. Nothing is compacted yet: such a topic refuses records without a key.",
     },
     ConfigKey {
         name: "compression.gzip.level",
@@ -936,7 +934,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Topic,
         synonyms: &[("log.segment.delete.delay.ms", 1)],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long a deleted segment stays on disk for its last readers.",
     },
     ConfigKey {
@@ -1136,7 +1134,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::Any,
         scope: Scope::Topic,
         synonyms: &[("log.retention.bytes", 1)],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Bytes kept per partition; -1 for all.",
     },
     ConfigKey {
@@ -1150,7 +1148,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
             ("log.retention.minutes", 60000),
             ("log.retention.hours", 3600000),
         ],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "How long records are kept; -1 for ever.",
     },
     ConfigKey {
@@ -1190,7 +1188,7 @@ pub static TOPIC_KEYS: &[ConfigKey] = &[
         check: Check::From(0),
         scope: Scope::Topic,
         synonyms: &[("log.roll.jitter.ms", 1), ("log.roll.jitter.hours", 3600000)],
-        effect: NOT_YET,
+        effect: Effect::Applied,
         documentation: "Random part of the age at which a segment is closed.",
     },
     ConfigKey {

@@ -6,6 +6,7 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use ringlog_net::activity::Stall;
+use ringlog_storage::RetirementReason;
 
 use crate::broker::metrics::requests::ApiCounts;
 use crate::broker::metrics::slow_requests::SlowRequests;
@@ -73,6 +74,8 @@ pub struct ShardCounts {
     pub batches_held: Count,
     /// Waits of replies for memory.
     pub reply_memory_waits: Count,
+    /// Segments that retention gave up.
+    pub retired: RetiredCounts,
     /// Messages that found the mesh full.
     pub mesh_full: Count,
     /// Messages sent to other shards.
@@ -101,6 +104,39 @@ impl ShardCounts {
     pub fn fetched(&self, record_count: u64, bytes: usize) {
         self.fetched_records.add(record_count);
         self.fetched_bytes.add(bytes as u64);
+    }
+}
+
+/// What retention gave up, by reason.
+#[derive(Default)]
+pub struct RetiredCounts {
+    by_age: Retired,
+    by_size: Retired,
+}
+
+/// Segments and their bytes.
+#[derive(Default)]
+pub struct Retired {
+    /// How many segments.
+    pub segments: Count,
+    /// How many bytes they had.
+    pub bytes: Count,
+}
+
+impl RetiredCounts {
+    /// One more segment, of this size.
+    pub fn one(&self, reason: RetirementReason, size_bytes: u64) {
+        let retired = match reason {
+            RetirementReason::Age => &self.by_age,
+            RetirementReason::Size => &self.by_size,
+        };
+        retired.segments.one();
+        retired.bytes.add(size_bytes);
+    }
+
+    /// Every reason and what went for it.
+    pub fn by_reason(&self) -> [(&'static str, &Retired); 2] {
+        [("age", &self.by_age), ("size", &self.by_size)]
     }
 }
 

@@ -117,6 +117,10 @@ families! {
         LOG_BYTES = "ringlog_partition_log_bytes", Gauge, ["topic", "partition"], "Bytes of all segments.";
         LOG_SEGMENTS = "ringlog_partition_log_segments", Gauge, ["topic", "partition"], "Segments of the log.";
     }
+    "Retention" {
+        RETIRED_SEGMENTS = "ringlog_retention_segments_total", Counter, ["shard", "reason"], "Segments given up because they were too old (age) or their log too large (size).";
+        RETIRED_BYTES = "ringlog_retention_segment_bytes_total", Counter, ["shard", "reason"], "Bytes of these segments; their files go file.delete.delay.ms later.";
+    }
     "Journal and checkpoints" {
         JOURNAL_COMMITS = "ringlog_journal_commits_total", Counter, ["shard"], "Commits: stable writes, each with all batches that waited.";
         JOURNAL_BYTES = "ringlog_journal_written_bytes_total", Counter, ["shard"], "Bytes of these commits, headers and padding included.";

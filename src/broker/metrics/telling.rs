@@ -66,6 +66,10 @@ impl<E: Environment> Shard<E> {
         samples.add(&family::CONNECTIONS, shard(), self.connections.count());
         samples.add(&family::CONNECTIONS_OPENED, shard(), counts.connections_opened.get());
         samples.add(&family::CONNECTIONS_REFUSED, shard(), counts.connections_refused.get());
+        for (reason, retired) in counts.retired.by_reason() {
+            samples.add(&family::RETIRED_SEGMENTS, [self.label(), reason.into()], retired.segments.get());
+            samples.add(&family::RETIRED_BYTES, [self.label(), reason.into()], retired.bytes.get());
+        }
         for (reason, times) in counts.connections_cut.by_reason() {
             samples.add(&family::CONNECTIONS_CUT, [self.label(), reason.into()], times);
         }
