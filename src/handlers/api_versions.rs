@@ -3,8 +3,12 @@
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
+use ringlog_core::metadata::MetadataImage;
+use ringlog_core::metadata::features::FEATURES;
 use ringlog_net::connection::Outcome;
-use ringlog_net::protocol::api_versions::{ApiVersion, ApiVersionsRequest, ApiVersionsResponse};
+use ringlog_net::protocol::api_versions::{
+    ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
+};
 use ringlog_net::protocol::{ApiKey, DecodeError, Decoder};
 use ringlog_runtime::environment::Environment;
 
@@ -13,6 +17,9 @@ use crate::handlers::{Request, SERVED};
 
 /// The first version in which a client names its software.
 const SOFTWARE_NAME_VERSION_MIN: i16 = 3;
+
+/// The first version in which a feature's range may begin at zero.
+const ZERO_LEVEL_VERSION_MIN: i16 = 4;
 
 /// Answers one ApiVersions request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
@@ -32,6 +39,7 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         peer = %request.peer, software = asked.client_software_name, version = asked.client_software_version,
         "a client introduced itself"
     );
+    let image = shard.image();
     let response = ApiVersionsResponse {
         api_keys: SERVED
             .iter()
@@ -41,11 +49,42 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
                 max_version: served.version_max,
             })
             .collect(),
-        // No feature is finalised: clients then use what every version of Kafka understands.
-        finalized_features_epoch: -1,
+        supported_features: supported_features(request.version),
+        finalized_features_epoch: epoch(&image),
+        finalized_features: finalized_features(&image),
         ..ApiVersionsResponse::default()
     };
     Ok(request.respond(&shard, &response).await)
+}
+
+/// A range that begins at zero is left out for those who would not understand it (KAFKA-17011, W7).
+fn supported_features(version: i16) -> Vec<SupportedFeatureKey<'static>> {
+    let understood =
+        FEATURES.iter().filter(|feature| feature.level_min > 0 || version >= ZERO_LEVEL_VERSION_MIN);
+    understood
+        .map(|feature| SupportedFeatureKey {
+            name: feature.name,
+            min_version: feature.level_min,
+            max_version: feature.level_max,
+        })
+        .collect()
+}
+
+/// The levels in force; what is not among them is at level 0.
+fn finalized_features(image: &MetadataImage) -> Vec<FinalizedFeatureKey<'_>> {
+    let levels = image.features().iter();
+    levels
+        .map(|(name, level)| FinalizedFeatureKey {
+            name,
+            max_version_level: *level,
+            min_version_level: *level,
+        })
+        .collect()
+}
+
+/// The offset of the last metadata record: of two answers the one with the higher epoch is the newer.
+fn epoch(image: &MetadataImage) -> i64 {
+    i64::try_from(image.record_count()).unwrap_or(i64::MAX) - 1
 }
 
 /// Answers a version this broker does not know, in version 0, which every client reads (W1).

@@ -171,6 +171,13 @@ def api_versions(tools):
     expect([api for api in APIS if api not in usable], [], "APIs that are missing")
 
 
+def features(tools):
+    said = tools.run(TOOLS + "FeatureCommand", "describe")
+    found = re.findall(r"Feature: (\S+)\s.*FinalizedVersionLevel: (\S+)\s+Epoch: (\d+)", said)
+    expect_that(("metadata.version", "4.3-IV0") in [(name, level) for name, level, _ in found], f"features: {said}")
+    expect_that(len({epoch for *_, epoch in found}) == 1, f"one epoch for all features: {said}")
+
+
 def elections_and_moves(tools):
     topic = "tools-replicas"
     tools.topics("--create", "--topic", topic, "--partitions", 2)
@@ -199,6 +206,7 @@ def main():
         ("kafka-delete-records", delete_records),
         ("kafka-log-dirs", log_dirs),
         ("kafka-broker-api-versions", api_versions),
+        ("kafka-features", features),
         ("kafka-leader-election and kafka-reassign-partitions", elections_and_moves),
     ]:
         with checks.case(title):

@@ -1,7 +1,7 @@
 //! W: the wire and the connection.
 
 use ringlog::handlers::SERVED;
-use ringlog_net::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse};
+use ringlog_net::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey};
 use ringlog_net::protocol::metadata::MetadataRequest;
 use ringlog_net::protocol::produce::ProduceResponse;
 use ringlog_net::protocol::{ApiKey, Decoder};
@@ -58,6 +58,29 @@ fn w5_a_client_with_an_odd_name_is_told_and_may_ask_again() {
         let odd = ApiVersionsRequest { client_software_name: "a b", client_software_version: "1" };
         assert_eq!(client.call(&odd, 3).await.read(ApiVersionsResponse::decode).error_code, 42);
         assert_eq!(client.call(&odd, 0).await.read(ApiVersionsResponse::decode).error_code, 0);
+    });
+}
+
+#[test]
+fn w6_what_is_finalised_is_what_is_served_and_its_epoch_grows_with_the_metadata() {
+    with_broker("", async |broker| {
+        let mut client = broker.connect();
+        let mut features = async || {
+            let response = client.call(&api_versions(), 4).await;
+            let versions = response.read(ApiVersionsResponse::decode);
+            let named =
+                |feature: &FinalizedFeatureKey<'_>| (feature.name.to_owned(), feature.max_version_level);
+            let finalized: Vec<_> = versions.finalized_features.iter().map(named).collect();
+            let supported: Vec<_> =
+                versions.supported_features.iter().map(|feature| feature.name.to_owned()).collect();
+            assert_eq!(finalized, [("metadata.version".to_owned(), 30)], "neither transactions nor KIP-848");
+            assert_eq!(supported, ["metadata.version"]);
+            versions.finalized_features_epoch
+        };
+        let before = features().await;
+        assert!(before >= 0, "a client takes a negative epoch for no word on features");
+        broker.with_topic(1, &[]).await;
+        assert!(features().await > before);
     });
 }
 

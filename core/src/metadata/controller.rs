@@ -13,6 +13,7 @@ use std::ops::Range;
 
 use super::alter_configs::{AlterConfigs, alter_configs};
 use super::create_partitions::{CreatePartitions, create_partitions};
+use super::features::missing_levels;
 use super::image::{MetadataImage, TopicImage};
 use super::record::{ListenerRecord, MetadataRecord};
 use super::topic_name;
@@ -220,6 +221,7 @@ fn register(image: &MetadataImage, registration: Registration, random: &mut dyn 
         let cluster_id = new_id(random, |_| false).to_string();
         records.push(MetadataRecord::ClusterNamed { cluster_id });
     }
+    records.extend(missing_levels(image));
     let epoch = image.brokers().map(|broker| broker.epoch).max().unwrap_or(0) + 1;
     records.push(MetadataRecord::BrokerRegistered {
         broker_id: registration.broker.0,
@@ -560,15 +562,18 @@ mod tests {
         (image.replay_all(&decision.records), decision.reply)
     }
 
-    fn one_broker() -> MetadataImage {
-        let registration = Registration {
+    fn registration() -> Registration {
+        Registration {
             broker: BrokerId(1),
             incarnation_id: [7; 16],
             listeners: Vec::new(),
             rack: None,
             after: LastStop::Clean,
-        };
-        run(&MetadataImage::default(), Command::RegisterBroker(registration)).0
+        }
+    }
+
+    fn one_broker() -> MetadataImage {
+        run(&MetadataImage::default(), Command::RegisterBroker(registration())).0
     }
 
     fn create(
@@ -727,6 +732,16 @@ mod tests {
         let CommandReply::TopicsDeleted(results) = reply else { panic!() };
         assert_eq!(results[0].1, Err(Refusal::UnknownTopicOrPartition));
         assert_eq!(results[1].1, Err(Refusal::UnknownTopicId));
+    }
+
+    #[test]
+    fn the_first_broker_finalises_the_features_and_a_level_that_there_is_stays() {
+        let levels = |image: &MetadataImage| image.features().clone();
+        let first = one_broker();
+        assert_eq!(levels(&first), BTreeMap::from([("metadata.version".to_owned(), 30)]));
+        let lower = MetadataRecord::FeatureLevel { name: "metadata.version".into(), level: 25 };
+        let joined = run(&first.replay(&lower), Command::RegisterBroker(registration())).0;
+        assert_eq!(levels(&joined)["metadata.version"], 25);
     }
 
     #[test]

@@ -14,12 +14,14 @@
 //! Reading order:
 //! - [`record`]: what is written; [`image`]: what the records add up to
 //! - [`controller`]: what decides; [`create_partitions`], [`alter_configs`]: parts of it
+//! - [`features`]: what clients may rely on
 //! - [`placement`]: leaders and replicas, where there is one broker
 //! - [`topic_name`]: which names are allowed; [`shared_map`]: how images share what did not change
 
 pub mod alter_configs;
 pub mod controller;
 pub mod create_partitions;
+pub mod features;
 pub mod image;
 pub mod placement;
 pub mod record;
