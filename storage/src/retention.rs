@@ -38,6 +38,8 @@ pub struct LogEnds {
     pub high_watermark: Offset,
     /// Where the active segment ends.
     pub log_end_offset: Offset,
+    /// The bytes between the two. They do not count as kept: a crash may take them.
+    pub uncommitted_bytes: u64,
 }
 
 /// What to do about a log's oldest segments.
@@ -62,7 +64,8 @@ pub fn segments_past_retention(
     retention: &Retention,
 ) -> RetentionPlan {
     let committed = committed_count(segments, ends);
-    let by_size = retention.bytes_max.map_or(0, |bytes_max| past_size(segments, committed, bytes_max));
+    let keep = retention.bytes_max.map(|bytes_max| bytes_max.saturating_add(ends.uncommitted_bytes));
+    let by_size = keep.map_or(0, |keep| past_size(segments, committed, keep));
     let rest = &segments[by_size..committed];
     match retention.age_ms_max.map_or(Ok(0), |age_ms_max| past_age(rest, now, age_ms_max)) {
         Ok(by_age) => RetentionPlan::Retire { by_size, by_age },
@@ -82,9 +85,9 @@ fn committed_count(segments: &[SegmentSummary], ends: LogEnds) -> usize {
     }
 }
 
-fn past_size(segments: &[SegmentSummary], committed: usize, bytes_max: u64) -> usize {
+fn past_size(segments: &[SegmentSummary], committed: usize, keep: u64) -> usize {
     let total: u64 = segments.iter().map(|segment| segment.size_bytes).sum();
-    let Some(mut excess) = total.checked_sub(bytes_max) else { return 0 };
+    let Some(mut excess) = total.checked_sub(keep) else { return 0 };
     let goes = |segment: &&SegmentSummary| match excess.checked_sub(segment.size_bytes) {
         Some(less) => {
             excess = less;
@@ -134,7 +137,8 @@ mod tests {
 
     fn plan(segments: &[SegmentSummary], high_watermark: i64, retention: Retention) -> (usize, usize) {
         let log_end_offset = Offset(segments.len() as i64 * 10);
-        let ends = LogEnds { high_watermark: Offset(high_watermark), log_end_offset };
+        let high_watermark = Offset(high_watermark);
+        let ends = LogEnds { high_watermark, log_end_offset, uncommitted_bytes: 0 };
         match segments_past_retention(segments, ends, NOW, &retention) {
             RetentionPlan::Retire { by_size, by_age } => (by_size, by_age),
             RetentionPlan::LookAt(offset) => panic!("{offset} is known"),
@@ -170,6 +174,18 @@ mod tests {
     }
 
     #[test]
+    fn bytes_that_are_not_committed_do_not_count_as_kept() {
+        let three = segments(&[(100, 0), (100, 0), (100, 0)]);
+        let plan = |uncommitted_bytes, bytes_max| {
+            let ends = LogEnds { high_watermark: Offset(25), log_end_offset: Offset(30), uncommitted_bytes };
+            segments_past_retention(&three, ends, NOW, &bytes(bytes_max))
+        };
+        assert_eq!(plan(50, 150), RetentionPlan::Retire { by_size: 1, by_age: 0 });
+        assert_eq!(plan(50, 151), RetentionPlan::Retire { by_size: 0, by_age: 0 });
+        assert_eq!(plan(50, u64::MAX), RetentionPlan::Retire { by_size: 0, by_age: 0 });
+    }
+
+    #[test]
     fn size_comes_first_and_age_goes_on_from_there() {
         let four = segments(&[(100, 0), (100, 2_000), (100, 2_000), (100, 0)]);
         assert_eq!(plan(&four, 40, Retention { bytes_max: Some(300), ..AGE }), (1, 2));
@@ -197,7 +213,7 @@ mod tests {
 
     #[test]
     fn only_the_oldest_segment_that_matters_is_looked_at() {
-        let ends = LogEnds { high_watermark: Offset(30), log_end_offset: Offset(30) };
+        let ends = LogEnds { high_watermark: Offset(30), log_end_offset: Offset(30), uncommitted_bytes: 0 };
         let look =
             |segments: &[SegmentSummary], retention| segments_past_retention(segments, ends, NOW, &retention);
         let mut three = segments(&[(5, 2_000), (5, 2_000), (5, 0)]);
@@ -210,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_segment_without_timestamps_ages_from_its_last_write() {
-        let ends = LogEnds { high_watermark: Offset(20), log_end_offset: Offset(20) };
+        let ends = LogEnds { high_watermark: Offset(20), log_end_offset: Offset(20), uncommitted_bytes: 0 };
         let mut two = segments(&[(5, NOW.0 + 1), (5, 0)]);
         assert_eq!(segments_past_retention(&two, ends, NOW, &AGE), RetentionPlan::LookAt(Offset(0)));
         two[0].written_at = Some(Timestamp(NOW.0 - 1_000));

@@ -171,6 +171,7 @@ class Broker:
             f"log.dirs={self.data}",
             "num.partitions=12",
             "log.segment.bytes=67108864",
+            "log.retention.check.interval.ms=1000",
             "offsets.topic.replication.factor=1",
             "transaction.state.log.replication.factor=1",
             "transaction.state.log.min.isr=1",

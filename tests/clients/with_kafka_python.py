@@ -94,6 +94,40 @@ def out_of_range(bootstrap):
         reader.close()
 
 
+def retention(bootstrap):
+    """Records older than retention.ms go, the partition becomes empty; who stood below is sent to where the log begins."""
+    topic, client = "kafka-python-retention", KafkaAdminClient(bootstrap_servers=bootstrap)
+    client.create_topics([NewTopic(topic, 1, 1, topic_configs={"retention.ms": "2000"})])
+    partition, producer = TopicPartition(topic, 0), KafkaProducer(bootstrap_servers=bootstrap)
+    send = lambda value: producer.send(topic, value=value, partition=0).get(timeout=30).offset
+    expect([send(b"old %d" % n) for n in range(5)], list(range(5)), "offsets of the old records")
+    reader = consumer(bootstrap, auto_offset_reset="earliest")
+    reader.assign([partition])
+    reader.seek(partition, 2)
+    # Apache Kafka looks for the first time half a minute after its start.
+    deadline = time.monotonic() + 60
+    while reader.beginning_offsets([partition])[partition] < 5:
+        expect_that(time.monotonic() < deadline, "old records are still there")
+        time.sleep(0.2)
+    expect(reader.end_offsets([partition])[partition], 5, "the end of the emptied partition")
+    expect(reader.offsets_for_times({partition: 0})[partition], None, "an offset by time in an emptied partition")
+    expect(send(b"new"), 5, "the offset of the next record")
+    expect([(r.offset, r.value) for r in read_until_end(reader)], [(5, b"new")], "records for a reader that stood at 2")
+    reader.close()
+    strict = consumer(bootstrap, auto_offset_reset="none")
+    strict.assign([partition])
+    strict.seek(partition, 2)
+    try:
+        expect(strict.poll(timeout_ms=10_000), {}, "records below the begin of the log")
+        raise Difference("reading below the begin of the log was not refused with OFFSET_OUT_OF_RANGE")
+    except OffsetOutOfRangeError:
+        pass
+    finally:
+        strict.close()
+        producer.close()
+        client.close()
+
+
 def refused(call, error, what):
     try:
         call()
@@ -178,6 +212,8 @@ def main():
         seeking(bootstrap)
     with checks.case("reading beyond the end is refused"):
         out_of_range(bootstrap)
+    with checks.case("old records go, and a reader that stood below goes where it was told to"):
+        retention(bootstrap)
     with checks.case("topics are created, described, refused and deleted"):
         admin(bootstrap)
     with checks.case("a topic's configuration is described"):

@@ -40,7 +40,8 @@ impl<E: Environment> PartitionLog<E> {
             self.check_open()?;
             let segments = self.segments_from_start();
             let log_end_offset = self.log_end_offset();
-            let ends = LogEnds { high_watermark, log_end_offset };
+            let uncommitted_bytes = self.readable_bytes(high_watermark, log_end_offset) as u64;
+            let ends = LogEnds { high_watermark, log_end_offset, uncommitted_bytes };
             match segments_past_retention(&segments, ends, now, retention) {
                 RetentionPlan::LookAt(segment) => self.look_at(segment).await?,
                 RetentionPlan::Retire { by_size, by_age } => {

@@ -411,11 +411,17 @@ impl Setup {
             },
         };
         let may_go = |segment: &&ModelSegment| segment.end <= high_watermark.0 && segment.bytes > 0;
-        let (mut left, mut start) = (total, log.log_start_offset().0);
+        // What is not promised may be lost: it does not count as kept. The log's own figure must be exact.
+        let uncommitted: u64 = self.model.borrow().get(&partition).map_or(0, |log| {
+            let above = log.batches.iter().filter(|batch| batch.base >= high_watermark.0);
+            above.map(|batch| batch.bytes.len() as u64).sum()
+        });
+        let (mut left, mut start) = (total - uncommitted, log.log_start_offset().0);
         let mut going = before.iter().take_while(may_go).peekable();
-        while let Some(segment) = going
-            .next_if(|segment| retention.bytes_max.is_some_and(|bytes_max| left - segment.bytes >= bytes_max))
-        {
+        while let Some(segment) = going.next_if(|segment| {
+            let stays = left.checked_sub(segment.bytes);
+            retention.bytes_max.is_some_and(|bytes_max| stays.is_some_and(|stays| stays >= bytes_max))
+        }) {
             (left, start) = (left - segment.bytes, start.max(segment.end));
         }
         let is_old = |segment: &ModelSegment| {

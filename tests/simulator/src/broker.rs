@@ -18,7 +18,9 @@ const PROPERTIES: &str = "node.id=1\n\
     log.dirs=/data\n\
     num.partitions=2\n\
     log.index.interval.bytes=256\n\
-    log.index.size.max.bytes=64\n";
+    log.index.size.max.bytes=64\n\
+    log.retention.check.interval.ms=100\n\
+    log.segment.delete.delay.ms=200\n";
 
 /// The broker, with sizes so small that everything that can fill up does.
 pub struct Broker {

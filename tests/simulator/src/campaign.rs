@@ -35,6 +35,8 @@ pub struct Summary {
     pub final_records: usize,
     /// Lives of the program that came to an end.
     pub lives: usize,
+    /// Records that retention deleted.
+    pub retired_records: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disks.
@@ -55,6 +57,7 @@ impl Summary {
                 self.acknowledged_records += report.acknowledged_records;
                 self.final_records += report.final_records;
                 self.lives += report.lives.len();
+                self.retired_records += report.retired_records;
                 self.topics_deleted += report.topics_deleted;
                 self.disk_changes += report.disk_changes;
                 self.virtual_time += report.virtual_time;
@@ -71,11 +74,12 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             formatter,
-            "{} seeds: {} records acknowledged, {} in the final logs, {} topics deleted, {} lives ended, \
+            "{} seeds: {} records acknowledged, {} in the final logs, {} deleted by retention, {} topics deleted, {} lives ended, \
              {} changes of disks, {:?} passed, traces {:016x}",
             self.seeds,
             self.acknowledged_records,
             self.final_records,
+            self.retired_records,
             self.topics_deleted,
             self.lives,
             self.disk_changes,

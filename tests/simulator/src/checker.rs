@@ -2,7 +2,7 @@
 //!
 //! | violation | what it means |
 //! |---|---|
-//! | `Gap` | the offsets of the final log do not follow each other from zero on |
+//! | `Gap` | the offsets of the final log do not follow each other from its begin on |
 //! | `Lost` | an acknowledged record is not at its offset in the final log, byte for byte |
 //! | `NeverSent` | the final log holds a value nobody sent to that partition |
 //! | `RefusedButThere` | a batch the broker refused is in the log |
@@ -13,6 +13,8 @@
 //! | `SkippedRead` | a fetcher went back or jumped over an offset |
 //! | `DeletedButThere` | a topic whose deletion was granted is there |
 //! | `CreatedButGone` | a topic whose creation was granted is not there |
+//! | `StartWentBack` | a fetcher was told of a later begin of the log than it has at the end, or than the fetcher had come to |
+//! | `KeptTooLittle` | retention deleted records and left fewer bytes than it must |
 //! | `ReportedDamage` | the broker took something for damage, and nothing was damaged |
 //!
 //! Always true: a history without violations shows none; each rule is checked against every record.
@@ -38,6 +40,8 @@ pub enum Violation {
     TornBatch { batch: BatchNumber, partition: PartitionNumber, offsets: Vec<i64> },
     ReadThenGone { fetcher: FetcherNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
     SkippedRead { fetcher: FetcherNumber, partition: PartitionNumber, expected: i64, found: i64 },
+    StartWentBack { partition: PartitionNumber, seen: i64, found: i64 },
+    KeptTooLittle { partition: PartitionNumber, start: i64, bytes: u64, kept_bytes_min: u64 },
     DeletedButThere { news: usize },
     CreatedButGone { news: usize },
     ReportedDamage { report: String },
@@ -59,6 +63,7 @@ pub fn check(history: &History) -> Vec<Violation> {
         view.check_batches(&mut violations);
         view.check_order(&mut violations);
         view.check_reads(&mut violations);
+        view.check_start(&mut violations);
     }
     check_news(history, &mut violations);
     let reports = history.reports_of_damage().iter();
@@ -84,6 +89,8 @@ fn check_news(history: &History, violations: &mut Vec<Violation>) {
 struct PartitionView<'h> {
     history: &'h History,
     partition: PartitionNumber,
+    /// Where the final log begins: what lay below may be gone.
+    start: i64,
     value_at: BTreeMap<i64, &'h [u8]>,
     offsets_of: BTreeMap<&'h [u8], Vec<i64>>,
     batches: Vec<(BatchNumber, &'h SentBatch)>,
@@ -102,13 +109,14 @@ impl<'h> PartitionView<'h> {
             .filter(|(_, batch)| batch.partition == partition)
             .map(|(number, batch)| (BatchNumber(number), batch))
             .collect();
-        PartitionView { history, partition, value_at, offsets_of, batches }
+        let start = history.final_start(partition).map_or(0, |start| start.offset);
+        PartitionView { history, partition, start, value_at, offsets_of, batches }
     }
 
     fn check_density(&self, violations: &mut Vec<Violation>) {
         let partition = self.partition;
         let log = self.history.final_log(partition);
-        for (expected, (found, _)) in (0..).zip(log) {
+        for (expected, (found, _)) in (self.start..).zip(log) {
             if *found != expected {
                 violations.push(Violation::Gap { partition, expected, found: *found });
                 return;
@@ -150,7 +158,8 @@ impl<'h> PartitionView<'h> {
         base_offset: i64,
         violations: &mut Vec<Violation>,
     ) {
-        for (offset, value) in (base_offset..).zip(&batch.values) {
+        for (offset, value) in (base_offset..).zip(&batch.values).filter(|(offset, _)| *offset >= self.start)
+        {
             let found = self.value_at.get(&offset).copied();
             if found != Some(value.as_slice()) {
                 let (partition, found) = (self.partition, found.map(text));
@@ -210,7 +219,20 @@ impl<'h> PartitionView<'h> {
     fn check_reads(&self, violations: &mut Vec<Violation>) {
         let partition = self.partition;
         let mut next_of: BTreeMap<FetcherNumber, i64> = BTreeMap::new();
-        for read in self.history.reads().iter().filter(|read| read.partition == partition) {
+        let starts = self.history.log_starts().iter().filter(|seen| seen.partition == partition);
+        let mut starts = starts.peekable();
+        for (index, read) in self.history.reads().iter().enumerate() {
+            if read.partition != partition {
+                continue;
+            }
+            while let Some(seen) = starts.next_if(|seen| seen.reads_before <= index) {
+                let next = next_of.entry(seen.fetcher).or_default();
+                if *next > seen.offset {
+                    let (seen, found) = (*next, seen.offset);
+                    violations.push(Violation::StartWentBack { partition, seen, found });
+                }
+                *next = seen.offset;
+            }
             let (fetcher, offset) = (read.fetcher, read.offset);
             let expected = *next_of.get(&fetcher).unwrap_or(&offset);
             if offset != expected {
@@ -218,10 +240,30 @@ impl<'h> PartitionView<'h> {
             }
             next_of.insert(fetcher, offset + 1);
             let found = self.value_at.get(&offset).copied();
-            if found != Some(read.value.as_slice()) {
+            if offset >= self.start && found != Some(read.value.as_slice()) {
                 let found = found.map(text);
                 violations.push(Violation::ReadThenGone { fetcher, partition, offset, found });
             }
+        }
+    }
+}
+
+impl PartitionView<'_> {
+    /// The begin of a log only grows, and whatever goes, enough stays.
+    fn check_start(&self, violations: &mut Vec<Violation>) {
+        let (partition, found) = (self.partition, self.start);
+        let seen = self.history.log_starts().iter().filter(|seen| seen.partition == partition);
+        if let Some(seen) = seen.map(|seen| seen.offset).max().filter(|seen| *seen > found) {
+            violations.push(Violation::StartWentBack { partition, seen, found });
+        }
+        let Some(start) = self.history.final_start(partition) else { return };
+        if start.offset > 0 && start.bytes < start.kept_bytes_min {
+            violations.push(Violation::KeptTooLittle {
+                partition,
+                start: start.offset,
+                bytes: start.bytes,
+                kept_bytes_min: start.kept_bytes_min,
+            });
         }
     }
 }
@@ -423,5 +465,57 @@ mod tests {
             let violations = check(&history);
             assert!(matches!(violations[..], [Violation::SkippedRead { .. }]), "{order:?}: {violations:?}");
         }
+    }
+
+    /// A log that begins at 2 and has 100 bytes, of which retention must leave `kept_bytes_min`.
+    fn shortened(kept_bytes_min: u64, final_log: &[(i64, &str)]) -> History {
+        let sent: &[(&[&str], Answer)] = &[
+            (&["a", "b"], Answer::Acknowledged(0)),
+            (&["c"], Answer::Acknowledged(2)),
+            (&["d"], Answer::Acknowledged(3)),
+        ];
+        let mut history = history(Promise::Plain, sent, &[]);
+        history.final_reading_begins(0, 2, kept_bytes_min);
+        history.final_bytes(0, 100);
+        final_log.iter().for_each(|(offset, value)| history.final_record(0, *offset, value.as_bytes()));
+        history
+    }
+
+    #[test]
+    fn what_retention_deleted_is_not_missed_and_all_behind_it_is() {
+        let mut whole = shortened(100, &[(2, "c"), (3, "d")]);
+        whole.read(FETCHER, 0, 0, b"a");
+        whole.log_start_seen(FETCHER, 0, 2);
+        whole.read(FETCHER, 0, 2, b"c");
+        assert_eq!(check(&whole), []);
+        let lost = check(&shortened(100, &[(2, "c")]));
+        assert!(matches!(lost[..], [Violation::Lost { offset: 3, .. }]), "{lost:?}");
+        let gap = check(&shortened(100, &[(3, "d")]));
+        assert!(gap.contains(&Violation::Gap { partition: 0, expected: 2, found: 3 }), "{gap:?}");
+    }
+
+    #[test]
+    fn retention_leaves_what_it_must() {
+        let log = [(2, "c"), (3, "d")];
+        let too_little = Violation::KeptTooLittle { partition: 0, start: 2, bytes: 100, kept_bytes_min: 101 };
+        assert_eq!(check(&shortened(101, &log)), [too_little]);
+    }
+
+    #[test]
+    fn the_begin_of_a_log_only_grows() {
+        let log = [(2, "c"), (3, "d")];
+        let mut later = shortened(0, &log);
+        later.log_start_seen(FETCHER, 0, 3);
+        assert_eq!(check(&later), [Violation::StartWentBack { partition: 0, seen: 3, found: 2 }]);
+        let mut back = shortened(0, &log);
+        back.log_start_seen(FETCHER, 0, 2);
+        back.read(FETCHER, 0, 2, b"c");
+        back.log_start_seen(FETCHER, 0, 1);
+        back.read(FETCHER, 0, 1, b"b");
+        assert_eq!(check(&back), [Violation::StartWentBack { partition: 0, seen: 3, found: 1 }]);
+        let mut jump = shortened(0, &log);
+        jump.read(FETCHER, 0, 1, b"b");
+        jump.read(FETCHER, 0, 3, b"d");
+        assert!(matches!(check(&jump)[..], [Violation::SkippedRead { .. }]), "it was not told to");
     }
 }

@@ -12,14 +12,23 @@ use ringlog_runtime::memory::Random;
 
 use crate::client::Client;
 use crate::history::FetcherNumber;
-use crate::workload::{NO_ERROR, RETRY_AFTER, Workload};
+use crate::workload::{NO_ERROR, OFFSET_OUT_OF_RANGE, RETRY_AFTER, Workload};
 
 const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
 /// How long the broker shall wait for records.
 pub(crate) const WAIT_MS_MAX: i32 = 500;
 
 /// A record as it came, with its offset.
 pub(crate) type Fetched = (i64, Vec<u8>);
+
+/// What a fetch brought.
+#[derive(Default)]
+struct Records {
+    records: Vec<Fetched>,
+    /// The bytes of their batches.
+    bytes: usize,
+}
 
 /// Reads a partition from its beginning to its last end, across crashes.
 pub fn follow(workload: Workload, partition: i32, random: Random) -> impl Future<Output = ()> {
@@ -34,11 +43,19 @@ async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut
         let mut client = Client::connect(&workload.world, workload.address);
         while !workload.is_read(partition, next_offset) {
             let bytes_max = random.between(1..=100_000) as i32;
-            let Ok(records) = fetch(&workload, &mut client, partition, next_offset, bytes_max).await else {
-                break;
+            let fetched = match fetch(&workload, &mut client, partition, next_offset, bytes_max).await {
+                Ok(fetched) => fetched,
+                Err(error) if is_out_of_range(&error) => {
+                    match skip_what_is_gone(&workload, &mut client, fetcher, partition, next_offset).await {
+                        Ok(start) => next_offset = start,
+                        Err(_) => break,
+                    }
+                    continue;
+                }
+                Err(_) => break,
             };
             let mut history = workload.history.borrow_mut();
-            for (offset, value) in records {
+            for (offset, value) in fetched.records {
                 history.read(fetcher, number, offset, &value);
                 next_offset = offset + 1;
             }
@@ -46,6 +63,25 @@ async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut
         workload.world.sleep(RETRY_AFTER).await;
     }
     workload.end_reading();
+}
+
+/// Finds out where a log begins whose records from `next_offset` on are gone, and notes it.
+///
+/// # Errors
+/// It does not begin later: what it said before is not so any more.
+pub(crate) async fn skip_what_is_gone(
+    workload: &Workload,
+    client: &mut Client,
+    fetcher: FetcherNumber,
+    partition: i32,
+    next_offset: i64,
+) -> io::Result<i64> {
+    let start = offset_of(workload, client, partition, EARLIEST).await?;
+    if start <= next_offset {
+        return Err(io::Error::other(format!("{next_offset} is gone, the log begins at {start}")));
+    }
+    workload.history.borrow_mut().log_start_seen(fetcher, workload.number_of(partition), start);
+    Ok(start)
 }
 
 /// Reads every partition from beginning to end and notes it as what is left.
@@ -61,20 +97,28 @@ pub async fn read_everything(workload: &Workload) {
 /// Reads on from `next_offset`; tells whether the end was reached.
 async fn read_rest(workload: &Workload, partition: i32, next_offset: &mut i64) -> io::Result<bool> {
     let mut client = Client::connect(&workload.world, workload.address);
-    let end_offset = end_offset(workload, &mut client, partition).await?;
+    let number = workload.number_of(partition);
+    if let Some(kept_bytes_min) = workload.retention_bytes {
+        // From the begin at every attempt: it may move while it is read.
+        *next_offset = offset_of(workload, &mut client, partition, EARLIEST).await?;
+        workload.history.borrow_mut().final_reading_begins(number, *next_offset, kept_bytes_min);
+    }
+    let end_offset = offset_of(workload, &mut client, partition, LATEST).await?;
     while *next_offset < end_offset {
-        for (offset, value) in fetch(workload, &mut client, partition, *next_offset, i32::MAX).await? {
-            let number = workload.number_of(partition);
-            workload.history.borrow_mut().final_record(number, offset, &value);
+        let fetched = fetch(workload, &mut client, partition, *next_offset, i32::MAX).await?;
+        let mut history = workload.history.borrow_mut();
+        history.final_bytes(number, fetched.bytes);
+        for (offset, value) in fetched.records {
+            history.final_record(number, offset, &value);
             *next_offset = offset + 1;
         }
     }
     Ok(true)
 }
 
-async fn end_offset(workload: &Workload, client: &mut Client, index: i32) -> io::Result<i64> {
+async fn offset_of(workload: &Workload, client: &mut Client, index: i32, timestamp: i64) -> io::Result<i64> {
     let version = workload.versions.list_offsets;
-    let partition = ListOffsetsPartition { partition_index: index, timestamp: LATEST, ..Default::default() };
+    let partition = ListOffsetsPartition { partition_index: index, timestamp, ..Default::default() };
     let topic = ListOffsetsTopic { name: workload.topic.name, partitions: vec![partition] };
     let request = ListOffsetsRequest { replica_id: -1, topics: vec![topic], ..Default::default() };
     let answer = client.call(&request, version).await?;
@@ -90,7 +134,7 @@ async fn fetch(
     partition: i32,
     fetch_offset: i64,
     bytes_max: i32,
-) -> io::Result<Vec<Fetched>> {
+) -> io::Result<Records> {
     let version = workload.versions.fetch;
     let wanted = FetchPartition {
         partition,
@@ -109,14 +153,15 @@ async fn fetch(
     let answer = client.call(&request, version).await?;
     let response = answer.read(FetchResponse::decode);
     expect_success(response.error_code)?;
-    let mut records = Vec::new();
+    let mut fetched = Records::default();
     for answer in response.responses.iter().flat_map(|topic| &topic.partitions) {
         expect_success(answer.error_code)?;
         let bytes: Vec<u8> =
             answer.records.iter().flat_map(|records| records.parts()).flatten().copied().collect();
-        unpack(&bytes, fetch_offset, &mut records);
+        fetched.bytes += bytes.len();
+        unpack(&bytes, fetch_offset, &mut fetched.records);
     }
-    Ok(records)
+    Ok(fetched)
 }
 
 /// The records at or after `from`, out of whole batches whose checksums hold.
@@ -141,9 +186,27 @@ pub(crate) fn unpack(mut bytes: &[u8], from: i64, records: &mut Vec<Fetched>) {
     }
 }
 
+/// What the broker answered instead of success.
+#[derive(Clone, Copy, Debug)]
+struct ErrorCode(i16);
+
+impl std::fmt::Display for ErrorCode {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "the broker answered with error {}", self.0)
+    }
+}
+
+impl std::error::Error for ErrorCode {}
+
 pub(crate) fn expect_success(code: i16) -> io::Result<()> {
     match code {
         NO_ERROR => Ok(()),
-        code => Err(io::Error::other(format!("the broker answered with error {code}"))),
+        code => Err(io::Error::other(ErrorCode(code))),
     }
+}
+
+/// Whether the broker said that there is no such offset.
+pub(crate) fn is_out_of_range(error: &io::Error) -> bool {
+    let code = error.get_ref().and_then(|error| error.downcast_ref::<ErrorCode>());
+    code.is_some_and(|code| code.0 == OFFSET_OUT_OF_RANGE)
 }

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   producer ── sent(batch) ──► acknowledged(batch, offset) | refused(batch) | nothing: outcome unknown
-//!   fetcher  ── read(fetcher, partition, offset, value)
+//!   fetcher  ── read(fetcher, partition, offset, value) | log_start_seen(fetcher, partition, offset)
 //!   admin    ── topic_news(created | deleted | seen | missed)
 //!   the end  ── final log of each partition, read once everything is healed or before its topic is deleted
 //! ```
@@ -82,6 +82,19 @@ pub struct Read {
     pub value: Vec<u8>,
 }
 
+/// A fetcher that was told its next offset is gone, and where the log begins.
+#[derive(Clone, Copy, Debug)]
+pub struct LogStartSeen {
+    /// Who was told.
+    pub fetcher: FetcherNumber,
+    /// Of which partition.
+    pub partition: PartitionNumber,
+    /// Where it begins.
+    pub offset: i64,
+    /// How many records all fetchers had read before.
+    pub reads_before: usize,
+}
+
 /// What a client learned about the topic that only it makes and deletes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TopicNews {
@@ -100,9 +113,22 @@ pub enum TopicNews {
 pub struct History {
     batches: Vec<SentBatch>,
     reads: Vec<Read>,
+    log_starts: Vec<LogStartSeen>,
     topic_news: Vec<TopicNews>,
     reports_of_damage: Vec<String>,
     final_logs: BTreeMap<PartitionNumber, Vec<(i64, Vec<u8>)>>,
+    final_starts: BTreeMap<PartitionNumber, FinalStart>,
+}
+
+/// Where a log begins at the end, if retention may have moved that.
+#[derive(Clone, Copy, Debug)]
+pub struct FinalStart {
+    /// The first offset.
+    pub offset: i64,
+    /// The bytes of the batches from there on.
+    pub bytes: u64,
+    /// The bytes that retention must leave.
+    pub kept_bytes_min: u64,
 }
 
 impl History {
@@ -135,6 +161,12 @@ impl History {
         self.reads.push(Read { fetcher, partition, offset, value: value.to_vec() });
     }
 
+    /// A fetcher learns that its next offset is gone and that the log begins here.
+    pub fn log_start_seen(&mut self, fetcher: FetcherNumber, partition: PartitionNumber, offset: i64) {
+        let reads_before = self.reads.len();
+        self.log_starts.push(LogStartSeen { fetcher, partition, offset, reads_before });
+    }
+
     /// The client of the fleeting topic learns about it.
     pub fn topic_news(&mut self, news: TopicNews) {
         self.topic_news.push(news);
@@ -143,6 +175,19 @@ impl History {
     /// The broker, healed or for the last time before it deletes the topic, shows a record of a partition's whole log, in the order it returned them.
     pub fn final_record(&mut self, partition: PartitionNumber, offset: i64, value: &[u8]) {
         self.final_logs.entry(partition).or_default().push((offset, value.to_vec()));
+    }
+
+    /// Reading of a partition's whole log begins, or begins again, at this offset.
+    pub fn final_reading_begins(&mut self, partition: PartitionNumber, offset: i64, kept_bytes_min: u64) {
+        self.final_logs.remove(&partition);
+        self.final_starts.insert(partition, FinalStart { offset, bytes: 0, kept_bytes_min });
+    }
+
+    /// So many more bytes of batches were read of it.
+    pub fn final_bytes(&mut self, partition: PartitionNumber, bytes: usize) {
+        if let Some(start) = self.final_starts.get_mut(&partition) {
+            start.bytes += bytes as u64;
+        }
     }
 
     /// The broker reported damage to its operator.
@@ -178,6 +223,27 @@ impl History {
     /// A partition's whole log at the end.
     pub fn final_log(&self, partition: PartitionNumber) -> &[(i64, Vec<u8>)] {
         self.final_logs.get(&partition).map_or(&[], Vec::as_slice)
+    }
+
+    /// Where its whole log begins at the end; `None` where nothing may have gone.
+    pub fn final_start(&self, partition: PartitionNumber) -> Option<FinalStart> {
+        self.final_starts.get(&partition).copied()
+    }
+
+    /// Where its whole log ends.
+    pub fn final_end(&self, partition: PartitionNumber) -> i64 {
+        let start = self.final_start(partition).map_or(0, |start| start.offset);
+        self.final_log(partition).last().map_or(start, |last| last.0 + 1)
+    }
+
+    /// Records that retention deleted.
+    pub fn retired_records(&self) -> usize {
+        self.final_starts.values().map(|start| start.offset as usize).sum()
+    }
+
+    /// All that fetchers learned of logs that begin later, in order.
+    pub fn log_starts(&self) -> &[LogStartSeen] {
+        &self.log_starts
     }
 
     /// Every partition that something was sent to or found in.

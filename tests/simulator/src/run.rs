@@ -34,6 +34,9 @@ const LIVES_MAX: u64 = 8;
 const PRODUCERS_MAX: u64 = 4;
 const BATCHES_MAX: u64 = 100;
 const BATCHES_PER_REQUEST_MAX: u64 = 4;
+const RETENTION_BYTES_MAX: u64 = 1 << 16;
+/// Longer than the time between two looks of the broker's retention.
+const RETENTION_SETTLES: Duration = Duration::from_secs(1);
 const FLEETING_LIVES_MAX: u64 = 3;
 /// Virtual time in which a healed program must have served everybody.
 const LIFE_NS_MAX: u64 = 200_000_000_000;
@@ -105,6 +108,8 @@ pub struct Report {
     pub acknowledged_records: usize,
     /// Records in the final logs.
     pub final_records: usize,
+    /// Records that retention deleted.
+    pub retired_records: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disk.
@@ -159,6 +164,7 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         trace_hash: world.trace_hash(),
         acknowledged_records: history.acknowledged_records(),
         final_records: history.partitions().iter().map(|number| history.final_log(*number).len()).sum(),
+        retired_records: history.retired_records(),
         topics_deleted: history.topics_deleted(),
         disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
@@ -171,6 +177,7 @@ fn start_clients(program: &impl Program, world: &MemoryWorld, random: &mut Rando
     let mut workload = Workload::new(world.handle(), address, partitions, Versions::choose(random));
     if program.does_everything() {
         workload.batches_per_request_max = random.between(1..=BATCHES_PER_REQUEST_MAX);
+        workload.retention_bytes = random.coin().then(|| often_small(RETENTION_BYTES_MAX, random));
     }
     for _ in 0..random.between(1..=PRODUCERS_MAX) {
         let promise = match random.below(8) {
@@ -269,6 +276,9 @@ fn often_small(max: u64, random: &mut Random) -> u64 {
 async fn finish(world: &MemoryWorld, workload: &Workload) {
     while !workload.is_done() {
         world.sleep(Duration::from_millis(100)).await;
+    }
+    if workload.retention_bytes.is_some() {
+        world.sleep(RETENTION_SETTLES).await;
     }
     fetcher::read_everything(workload).await;
     workload.note_ends();

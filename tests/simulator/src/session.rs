@@ -13,7 +13,7 @@ use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, 
 use ringlog_runtime::memory::Random;
 
 use crate::client::Client;
-use crate::fetcher::{WAIT_MS_MAX, expect_success, unpack};
+use crate::fetcher::{WAIT_MS_MAX, expect_success, is_out_of_range, skip_what_is_gone, unpack};
 use crate::history::FetcherNumber;
 use crate::workload::{RETRY_AFTER, Workload};
 
@@ -74,7 +74,9 @@ impl SessionReader {
         expect_success(response.error_code)?;
         self.is_changed.fill(false);
         for answer in response.responses.iter().flat_map(|topic| &topic.partitions) {
-            expect_success(answer.error_code)?;
+            if let Err(error) = expect_success(answer.error_code) {
+                return self.look_after(client, answer.partition_index, error).await;
+            }
             let parts = answer.records.iter().flat_map(|records| records.parts());
             self.take(answer.partition_index, &parts.flatten().copied().collect::<Vec<u8>>());
         }
@@ -84,6 +86,16 @@ impl SessionReader {
             id => (self.session_id, self.session_epoch) = (id, self.session_epoch + 1),
         }
         Ok(())
+    }
+
+    /// Goes on where the log begins if its error says that what comes next is gone; the session is begun anew.
+    async fn look_after(&mut self, client: &mut Client, partition: i32, error: io::Error) -> io::Result<()> {
+        if is_out_of_range(&error) {
+            let next = self.next_offsets[partition as usize];
+            let start = skip_what_is_gone(&self.workload, client, self.fetcher, partition, next).await?;
+            self.next_offsets[partition as usize] = start;
+        }
+        Err(error)
     }
 
     fn request(&self, bytes_max: i32) -> FetchRequest<'_> {

@@ -6,7 +6,9 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ringlog_net::protocol::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
+use ringlog_net::protocol::create_topics::{
+    CreatableTopic, CreatableTopicConfig, CreateTopicsRequest, CreateTopicsResponse,
+};
 use ringlog_runtime::memory::{Random, WorldHandle};
 
 use crate::client::Client;
@@ -23,6 +25,8 @@ pub const NO_ERROR: i16 = 0;
 /// ... and when not.
 pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 /// The same.
+pub const OFFSET_OUT_OF_RANGE: i16 = 1;
+/// The same.
 pub const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// Shared by all clients of a run.
@@ -38,6 +42,8 @@ pub struct Workload {
     pub versions: Versions,
     /// What happened.
     pub history: Rc<RefCell<History>>,
+    /// How many bytes of each partition of the topic are kept; `None` for all.
+    pub retention_bytes: Option<u64>,
     /// Partitions a produce request has batches for, at most.
     pub batches_per_request_max: u64,
     final_ends: Rc<RefCell<Option<Vec<i64>>>>,
@@ -105,6 +111,7 @@ impl Workload {
             topic: Topic { name: TOPIC, partitions, first_number: 0 },
             versions,
             history: Rc::default(),
+            retention_bytes: None,
             batches_per_request_max: 1,
             final_ends: Rc::default(),
             reading: Rc::default(),
@@ -114,9 +121,9 @@ impl Workload {
         }
     }
 
-    /// The same clients' work with another topic.
+    /// The same clients' work with another topic, of which everything is kept.
     pub fn of_topic(&self, topic: Topic) -> Workload {
-        Workload { topic, ..self.clone() }
+        Workload { topic, retention_bytes: None, ..self.clone() }
     }
 
     /// What a partition of the topic is called in the history.
@@ -158,8 +165,7 @@ impl Workload {
     /// Nothing more will be written: fetchers shall come to the ends that the history knows.
     pub fn note_ends(&self) {
         let history = self.history.borrow();
-        let end_of =
-            |partition| history.final_log(self.number_of(partition)).last().map_or(0, |last| last.0 + 1);
+        let end_of = |partition| history.final_end(self.number_of(partition));
         *self.final_ends.borrow_mut() = Some((0..self.topic.partitions).map(end_of).collect());
     }
 
@@ -188,10 +194,16 @@ impl Workload {
     /// Asks once for the topic; returns the error code that comes back.
     pub async fn try_create_topic(&self) -> io::Result<i16> {
         let version = self.versions.create_topics;
+        let retention_bytes = self.retention_bytes.map_or("-1".to_owned(), |bytes| bytes.to_string());
         let topic = CreatableTopic {
             name: self.topic.name,
             num_partitions: self.topic.partitions,
             replication_factor: 1,
+            configs: vec![
+                // Records have no time of their own, and clocks jump.
+                CreatableTopicConfig { name: "retention.ms", value: Some("-1") },
+                CreatableTopicConfig { name: "retention.bytes", value: Some(&retention_bytes) },
+            ],
             ..CreatableTopic::default()
         };
         let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 10_000, ..Default::default() };
