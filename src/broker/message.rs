@@ -260,8 +260,8 @@ pub enum OffsetTarget {
     Earliest,
     /// -3: the first record with the largest timestamp (KIP-734).
     MaxTimestamp,
-    /// -5: without tiered storage, nothing (KIP-1005).
-    LatestTiered,
+    /// -5 and -6, what is tiered and what is to be (KIP-1005, KIP-1023): without tiered storage, nothing.
+    Tiered,
     /// The first record at or after a time.
     At(Timestamp),
 }

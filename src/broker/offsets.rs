@@ -32,7 +32,7 @@ impl<E: Environment> Shard<E> {
         match find.target {
             OffsetTarget::Latest => Ok(Some(log_place(&partition, high_watermark))),
             OffsetTarget::Earliest => Ok(Some(log_place(&partition, partition.log.log_start_offset()))),
-            OffsetTarget::LatestTiered => Ok(None),
+            OffsetTarget::Tiered => Ok(None),
             OffsetTarget::MaxTimestamp => {
                 partition.log.ready_to_read().await.map_err(read_refusal)?;
                 let found = partition.log.offset_of_max_timestamp(high_watermark).await;

@@ -28,6 +28,8 @@ const EARLIEST_LOCAL: i64 = -4;
 const EARLIEST_LOCAL_VERSION_MIN: i16 = 8;
 const LATEST_TIERED: i64 = -5;
 const LATEST_TIERED_VERSION_MIN: i16 = 9;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
+const EARLIEST_PENDING_UPLOAD_VERSION_MIN: i16 = 11;
 
 type Found = Result<Option<OffsetAndTime>, Refusal>;
 
@@ -132,7 +134,8 @@ fn target(timestamp: i64, version: i16) -> Result<OffsetTarget, Refusal> {
         EARLIEST => Ok(OffsetTarget::Earliest),
         MAX_TIMESTAMP => since(MAX_TIMESTAMP_VERSION_MIN, OffsetTarget::MaxTimestamp),
         EARLIEST_LOCAL => since(EARLIEST_LOCAL_VERSION_MIN, OffsetTarget::Earliest),
-        LATEST_TIERED => since(LATEST_TIERED_VERSION_MIN, OffsetTarget::LatestTiered),
+        LATEST_TIERED => since(LATEST_TIERED_VERSION_MIN, OffsetTarget::Tiered),
+        EARLIEST_PENDING_UPLOAD => since(EARLIEST_PENDING_UPLOAD_VERSION_MIN, OffsetTarget::Tiered),
         0.. => Ok(OffsetTarget::At(Timestamp(timestamp))),
         _ => Err(Refusal::UnsupportedVersion { reason: format!("no timestamp {timestamp} is known").into() }),
     }
@@ -174,6 +177,8 @@ mod tests {
         assert_eq!(target(MAX_TIMESTAMP, 7), Ok(OffsetTarget::MaxTimestamp));
         assert!(matches!(target(MAX_TIMESTAMP, 6), Err(Refusal::UnsupportedVersion { .. })));
         assert!(matches!(target(-6, 10), Err(Refusal::UnsupportedVersion { .. })));
+        assert_eq!(target(-6, 11), Ok(OffsetTarget::Tiered));
+        assert!(matches!(target(-7, 11), Err(Refusal::UnsupportedVersion { .. })));
         assert_eq!(target(5, 1), Ok(OffsetTarget::At(Timestamp(5))));
     }
 }

@@ -76,7 +76,7 @@ pub const SERVED: &[Served] = &[
     served(ApiKey::Produce, 0, 13),
     // 18 is for followers.
     served(ApiKey::Fetch, 4, 17),
-    served(ApiKey::ListOffsets, 1, 10),
+    served(ApiKey::ListOffsets, 1, 11),
     served(ApiKey::Metadata, 0, 13),
     served(ApiKey::OffsetCommit, 2, 10),
     served(ApiKey::OffsetFetch, 1, 10),

@@ -5,7 +5,7 @@ mod support;
 use std::path::Path;
 use std::time::Duration;
 
-use ringlog_core::ids::Offset;
+use ringlog_core::ids::{LeaderEpoch, Offset};
 use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::Environment;
@@ -29,10 +29,17 @@ async fn sleep(session: &Session, duration: Duration) {
 
 /// Appends one record and makes it stable.
 async fn append_at(session: &Session, timestamp: Timestamp) {
+    append_in(session, timestamp, LeaderEpoch::UNKNOWN).await;
+}
+
+async fn append_in(session: &Session, timestamp: Timestamp, epoch: LeaderEpoch) {
     let log = &session.logs[&0];
     log.ready().await.expect("open");
-    let bytes =
-        BatchBuilder::new().at(log.log_end_offset()).record_with(timestamp, None, Some(b"x"), &[]).build();
+    let bytes = BatchBuilder::new()
+        .leader_epoch(epoch)
+        .at(log.log_end_offset())
+        .record_with(timestamp, None, Some(b"x"), &[])
+        .build();
     log.append(&validate_stored(&bytes).expect("a batch").keep_offsets()).expect("there is room");
     while log.durable_end_offset() < log.log_end_offset() {
         sleep(session, Duration::from_micros(100)).await;
@@ -228,6 +235,31 @@ fn records_without_timestamps_age_from_the_last_write_to_their_segment_over_a_re
         assert_eq!(retire(log).await, 0);
         sleep(&session, Duration::from_secs(2)).await;
         assert_eq!(retire(log).await, 1);
+    });
+}
+
+#[test]
+fn l7_leader_epochs_below_the_start_are_cut_from_the_checkpoint_file_too() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    let epochs = || {
+        let file = world.disk().read("/data/topic-0/leader-epoch-checkpoint");
+        String::from_utf8(file.expect("a checkpoint wrote it")).expect("text")
+    };
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        let log = &session.logs[&0];
+        for epoch in [3, 5, 5, 8] {
+            append_in(&session, Timestamp(5), LeaderEpoch(epoch)).await;
+            log.roll();
+        }
+        session.stores[0].checkpoint().await.expect("written");
+        assert_eq!(epochs(), "0\n3\n3 0\n5 1\n8 3\n");
+        let first_two = log.retire_segments(&NOTHING_OLDER, Offset(2)).await.expect("retired");
+        assert_eq!(first_two.len(), 2);
+        session.stores[0].checkpoint().await.expect("written");
+        assert_eq!(epochs(), "0\n2\n5 2\n8 3\n");
+        assert_eq!(log.epoch_end_offset(LeaderEpoch(5)), Some((LeaderEpoch(5), Offset(3))));
     });
 }
 

@@ -21,6 +21,9 @@ const OFFSET_OUT_OF_RANGE: i16 = 1;
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 const BROKER: i8 = 4;
 const FOR_ALL_BROKERS: &str = "";
@@ -42,7 +45,7 @@ async fn seconds(broker: &Broker, seconds: u64) {
 async fn list_offset(client: &mut Client, timestamp: i64) -> i64 {
     let partitions = vec![ListOffsetsPartition { timestamp, ..ListOffsetsPartition::default() }];
     let topics = vec![ListOffsetsTopic { name: TOPIC, partitions }];
-    let response = client.call(&ListOffsetsRequest { topics, ..ListOffsetsRequest::default() }, 8).await;
+    let response = client.call(&ListOffsetsRequest { topics, ..ListOffsetsRequest::default() }, 11).await;
     response.read(ListOffsetsResponse::decode).topics[0].partitions[0].offset
 }
 
@@ -94,10 +97,10 @@ fn c2_an_idle_partition_becomes_empty_and_goes_on_with_the_next_offset() {
         assert_eq!(ends(&mut client).await, (3, 3));
         assert_eq!(client.fetch(0, 0).await.0, OFFSET_OUT_OF_RANGE);
         assert_eq!(client.fetch(0, 3).await, (NONE, 3, Vec::new()));
-        assert_eq!(
-            (list_offset(&mut client, 0).await, list_offset(&mut client, MAX_TIMESTAMP).await),
-            (-1, -1)
-        );
+        assert_eq!(list_offset(&mut client, EARLIEST_LOCAL).await, 3);
+        for nothing in [0, MAX_TIMESTAMP, LATEST_TIERED, EARLIEST_PENDING_UPLOAD] {
+            assert_eq!(list_offset(&mut client, nothing).await, -1, "{nothing}");
+        }
         assert_eq!(client.produce(0, &batch_at(now(&broker), &["next"])).await, (NONE, 3));
         assert_eq!(ends(&mut client).await, (3, 4));
     });

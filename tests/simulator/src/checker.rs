@@ -220,12 +220,12 @@ impl<'h> PartitionView<'h> {
         let partition = self.partition;
         let mut next_of: BTreeMap<FetcherNumber, i64> = BTreeMap::new();
         let starts = self.history.log_starts().iter().filter(|seen| seen.partition == partition);
-        let mut starts = starts.peekable();
+        let mut starts = starts.filter(|seen| seen.reads_before.is_some()).peekable();
         for (index, read) in self.history.reads().iter().enumerate() {
             if read.partition != partition {
                 continue;
             }
-            while let Some(seen) = starts.next_if(|seen| seen.reads_before <= index) {
+            while let Some(seen) = starts.next_if(|seen| seen.reads_before <= Some(index)) {
                 let next = next_of.entry(seen.fetcher).or_default();
                 if *next > seen.offset {
                     let (seen, found) = (*next, seen.offset);
@@ -255,6 +255,14 @@ impl PartitionView<'_> {
         let seen = self.history.log_starts().iter().filter(|seen| seen.partition == partition);
         if let Some(seen) = seen.map(|seen| seen.offset).max().filter(|seen| *seen > found) {
             violations.push(Violation::StartWentBack { partition, seen, found });
+        }
+        let mut start_of: BTreeMap<FetcherNumber, i64> = BTreeMap::new();
+        for seen in self.history.log_starts().iter().filter(|seen| seen.partition == partition) {
+            let earlier = start_of.insert(seen.fetcher, seen.offset).unwrap_or_default();
+            if seen.offset < earlier {
+                let (seen, found) = (earlier, seen.offset);
+                violations.push(Violation::StartWentBack { partition, seen, found });
+            }
         }
         let Some(start) = self.history.final_start(partition) else { return };
         if start.offset > 0 && start.bytes < start.kept_bytes_min {
@@ -512,7 +520,12 @@ mod tests {
         back.read(FETCHER, 0, 2, b"c");
         back.log_start_seen(FETCHER, 0, 1);
         back.read(FETCHER, 0, 1, b"b");
-        assert_eq!(check(&back), [Violation::StartWentBack { partition: 0, seen: 3, found: 1 }]);
+        let went_back = |seen| Violation::StartWentBack { partition: 0, seen, found: 1 };
+        assert_eq!(check(&back), [went_back(3), went_back(2)], "behind what it read, and than it was told");
+        let mut looked = shortened(0, &log);
+        looked.log_start_looked_at(FETCHER, 0, 2);
+        looked.log_start_looked_at(FETCHER, 0, 1);
+        assert_eq!(check(&looked), [went_back(2)]);
         let mut jump = shortened(0, &log);
         jump.read(FETCHER, 0, 1, b"b");
         jump.read(FETCHER, 0, 3, b"d");

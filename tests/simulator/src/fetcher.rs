@@ -42,6 +42,10 @@ async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut
     while !workload.is_read(partition, next_offset) {
         let mut client = Client::connect(&workload.world, workload.address);
         while !workload.is_read(partition, next_offset) {
+            if workload.retention_bytes.is_some() && random.coin() {
+                let Ok(start) = offset_of(&workload, &mut client, partition, EARLIEST).await else { break };
+                workload.history.borrow_mut().log_start_looked_at(fetcher, number, start);
+            }
             let bytes_max = random.between(1..=100_000) as i32;
             let fetched = match fetch(&workload, &mut client, partition, next_offset, bytes_max).await {
                 Ok(fetched) => fetched,

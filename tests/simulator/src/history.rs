@@ -82,7 +82,7 @@ pub struct Read {
     pub value: Vec<u8>,
 }
 
-/// A fetcher that was told its next offset is gone, and where the log begins.
+/// A fetcher that was told where a log begins.
 #[derive(Clone, Copy, Debug)]
 pub struct LogStartSeen {
     /// Who was told.
@@ -91,8 +91,8 @@ pub struct LogStartSeen {
     pub partition: PartitionNumber,
     /// Where it begins.
     pub offset: i64,
-    /// How many records all fetchers had read before.
-    pub reads_before: usize,
+    /// How many records all fetchers had read before, if the fetcher goes on from there.
+    pub reads_before: Option<usize>,
 }
 
 /// What a client learned about the topic that only it makes and deletes.
@@ -163,8 +163,13 @@ impl History {
 
     /// A fetcher learns that its next offset is gone and that the log begins here.
     pub fn log_start_seen(&mut self, fetcher: FetcherNumber, partition: PartitionNumber, offset: i64) {
-        let reads_before = self.reads.len();
+        let reads_before = Some(self.reads.len());
         self.log_starts.push(LogStartSeen { fetcher, partition, offset, reads_before });
+    }
+
+    /// A fetcher that looks learns where the log begins.
+    pub fn log_start_looked_at(&mut self, fetcher: FetcherNumber, partition: PartitionNumber, offset: i64) {
+        self.log_starts.push(LogStartSeen { fetcher, partition, offset, reads_before: None });
     }
 
     /// The client of the fleeting topic learns about it.
