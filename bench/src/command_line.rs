@@ -86,6 +86,9 @@ pub struct OwnArguments {
     /// Say nothing while measuring.
     #[arg(short, long)]
     pub quiet: bool,
+    /// Print the result as JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// The topic that records go to.
@@ -302,9 +305,6 @@ pub struct DiskArguments {
     /// Ten seconds instead of a minute.
     #[arg(long)]
     pub quick: bool,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    pub json: bool,
     /// How this program runs itself.
     #[command(flatten)]
     #[serde(flatten)]

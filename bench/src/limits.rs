@@ -40,6 +40,10 @@ pub const ARENA_BYTES_MAX: usize = 1 << 30;
 /// The largest answer that is taken: a metadata answer of a million partitions has some 60 MB.
 pub const ANSWER_BYTES_MAX: usize = 128 << 20;
 
+/// Missing numbers of one producer in one partition that are remembered while a log is read; a log that lacks more is
+/// void whatever follows.
+pub const MISSING_MAX: usize = 1 << 20;
+
 /// Examples of faults that are told.
 pub const EXAMPLES_MAX: usize = 10;
 

@@ -48,6 +48,8 @@ pub struct BenchResult {
     pub latencies: Latencies,
     /// What measuring cost, and what the broker's process used if it was told (`--broker-pid`).
     pub cpu: Cpu,
+    /// How a late consumer fared: `load --catch-up` only.
+    pub catch_up: Option<CatchUp>,
     /// How the group came together: `groups` only.
     pub groups: Option<GroupFormation>,
     /// What the directory can do: `disk` only.
@@ -180,6 +182,34 @@ pub struct Cpu {
     pub broker_resident_bytes: Option<u64>,
 }
 
+/// A consumer that began at the first offset of the run when the measured part began.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct CatchUp {
+    /// Records read.
+    pub records: u64,
+    /// Bytes of batches read.
+    pub bytes: u64,
+    /// How long it took.
+    pub seconds: f64,
+    /// In millions of bytes a second.
+    pub megabytes_per_second: f64,
+    /// Whether the end of the log was reached while the load ran.
+    pub reached_the_end: bool,
+}
+
+impl CatchUp {
+    /// Several at the same time, one for each leader, as one.
+    pub fn sum(parts: impl Iterator<Item = CatchUp>) -> Option<CatchUp> {
+        parts.reduce(|one, other| CatchUp {
+            records: one.records + other.records,
+            bytes: one.bytes + other.bytes,
+            seconds: one.seconds.max(other.seconds),
+            megabytes_per_second: one.megabytes_per_second + other.megabytes_per_second,
+            reached_the_end: one.reached_the_end && other.reached_the_end,
+        })
+    }
+}
+
 /// How a group of many members came together.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct GroupFormation {
@@ -284,6 +314,7 @@ mod tests {
             throughput: Throughput::default(),
             latencies: Latencies { publish: publish.summary(), ..Latencies::default() },
             cpu: Cpu::default(),
+            catch_up: None,
             groups: None,
             disk: None,
         }

@@ -4,7 +4,7 @@ mod uring;
 
 use std::future::Future;
 use std::io::{ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::pin::pin;
 use std::sync::mpsc::{Sender, channel};
 use std::task::{Context, Waker};
@@ -295,6 +295,28 @@ fn a_dropped_accept_loses_no_connection() {
         }
     });
     client.join().unwrap();
+}
+
+#[test]
+fn a_connection_made_by_this_process_is_used_like_one_that_was_accepted() {
+    let listener = TcpListener::bind(ANY_PORT).unwrap();
+    let address = listener.local_addr().unwrap();
+    let other = thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut asked = [0; 4];
+        stream.read_exact(&mut asked).unwrap();
+        stream.write_all(b"pong").unwrap();
+        asked
+    });
+    run(one_shard(), move |env| async move {
+        let accepted = UringAccepted::connected(TcpStream::connect(address).unwrap()).unwrap();
+        let connection = env.adopt(accepted);
+        assert_eq!(connection.peer_address(), address);
+        connection.send(vec![slice_of(&env, b"ping")]).await.unwrap();
+        assert_eq!(connection.receive().await.unwrap().as_slice(), b"pong");
+        assert!(connection.receive().await.unwrap().is_empty(), "the other end is gone");
+    });
+    assert_eq!(&other.join().unwrap(), b"ping");
 }
 
 #[test]

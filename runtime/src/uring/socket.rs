@@ -7,7 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::pin::Pin;
 use std::rc::Rc;
@@ -64,6 +64,17 @@ struct Shared {
     peer: SocketAddr,
     is_sending: Cell<bool>,
     is_receiving: Cell<bool>,
+}
+
+impl UringAccepted {
+    /// A connection that this process made, for whoever is a client: used like one that was accepted.
+    ///
+    /// # Errors
+    /// If the stream is not connected any more.
+    pub fn connected(stream: TcpStream) -> io::Result<UringAccepted> {
+        let peer = stream.peer_addr()?;
+        Ok(UringAccepted { raw: OwnedFd::from(stream), peer })
+    }
 }
 
 impl UringListener {
