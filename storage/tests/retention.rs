@@ -264,6 +264,24 @@ fn l7_leader_epochs_below_the_start_are_cut_from_the_checkpoint_file_too() {
 }
 
 #[test]
+fn a_sealed_segment_has_both_indexes_however_small_it_is() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        append_at(&session, Timestamp::NONE).await;
+        session.logs[&0].roll();
+        append_at(&session, Timestamp(7)).await;
+        session.stores[0].checkpoint().await.expect("written");
+        let length = |kind: &str| {
+            let path = format!("/data/topic-0/00000000000000000000.{kind}");
+            world.disk().read(path).map(|bytes| bytes.len())
+        };
+        assert_eq!((length("index"), length("timeindex")), (Some(0), Some(0)));
+    });
+}
+
+#[test]
 fn a_closed_log_gives_up_nothing() {
     let world = MemoryWorld::new(1, Options::quiet());
     let setup = Setup::tiny(1, 1);

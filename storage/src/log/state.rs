@@ -47,6 +47,8 @@ pub(crate) struct OpenSegment {
     pub is_sealed: bool,
     /// Sealing: whether the file was cut to its exact length.
     pub is_cut: bool,
+    /// Sealing: whether both indexes are there as a whole, even if they are empty.
+    pub is_indexed: bool,
     /// Since when this start has it.
     pub created_at: Timestamp,
     /// When a batch was last added; `None` until this start adds one or looks at the file.
@@ -66,6 +68,7 @@ impl OpenSegment {
             is_created: false,
             is_sealed: false,
             is_cut: false,
+            is_indexed: false,
         }
     }
 
@@ -219,6 +222,7 @@ impl LogState {
             is_created: true,
             is_sealed: false,
             is_cut: false,
+            is_indexed: false,
             created_at: now,
             written_at: None,
         };

@@ -207,7 +207,8 @@ fn plan_indexes(state: &LogState, index: usize, counts: Option<(u32, u32)>) -> O
     let growing = &open.growing;
     let offsets = pending(&growing.offsets, counts.map(|counts| counts.0));
     let times = pending(&growing.times, counts.map(|counts| counts.1));
-    if offsets.entries.is_empty() && times.entries.is_empty() {
+    let is_complete = !open.is_sealed || open.is_indexed;
+    if offsets.entries.is_empty() && times.entries.is_empty() && is_complete {
         return None;
     }
     Some(Step::Indexes { segment: open.base_offset(), offsets, times, is_sealed: open.is_sealed })
@@ -266,6 +267,7 @@ async fn execute<E: Environment>(
             write_index(store, log, segment, SegmentFile::OffsetIndex, &offsets, is_sealed).await?;
             write_index(store, log, segment, SegmentFile::TimeIndex, &times, is_sealed).await?;
             change(log, segment, |open| {
+                open.is_indexed |= is_sealed;
                 open.growing.offsets.written += offsets.entries.len() as u32;
                 open.growing.offsets.pending.drain(..offsets.entries.len());
                 open.growing.times.written += times.entries.len() as u32;
@@ -320,7 +322,8 @@ async fn write_index<E: Environment, T: IndexEntry>(
     is_sealed: bool,
 ) -> Result<(), DiskFailure> {
     let path = segment_path(&log.directory, segment, kind);
-    if pending.entries.is_empty() {
+    // A sealed segment has both, even if one stays empty: Kafka's tools expect them, and a lost one is told from it.
+    if pending.entries.is_empty() && !is_sealed {
         return Ok(());
     }
     let file = store.files.open(&store.env, &path, OpenMode::BufferedWrite).await?;
