@@ -20,7 +20,9 @@ use crate::cpu::CpuReading;
 use crate::failure::BenchFailure;
 use crate::filler::Filler;
 use crate::lane::{Due, Lane, LaneParts, Source};
-use crate::limits::{BACKLOG_NS_MAX, BACKLOG_REQUESTS_MAX, BATCH_BYTES_MAX, DRAIN_NS_MAX};
+use crate::limits::{
+    BACKLOG_NS_MAX, BACKLOG_REQUESTS_MAX, BATCH_BYTES_MAX, DRAIN_NS_MAX, OWN_LATENESS_NS_MAX,
+};
 use crate::plan::Plan;
 use crate::progress::Progress;
 use crate::result::{Cpu, Times, Verdict};
@@ -209,10 +211,14 @@ pub async fn pace(session: Rc<Session>, lanes: Rc<Lanes>, plan: Plan, began: Ins
     let (mut number, mut burst) = (0, 0);
     while number < plan.requests && session.goes_on() {
         let due = Instant(began.0 + plan.due_ns(number));
-        if session.now() < due {
+        let now = session.now();
+        if now < due {
             session.env.sleep_until(due).await;
             burst = 0;
             continue;
+        }
+        if now.since(due) > Duration::from_nanos(OWN_LATENESS_NS_MAX) {
+            could_not_follow(&session, now.since(due));
         }
         let request = plan.request(number);
         let lane = lanes.of_request(request.connection, request.partition);
@@ -237,6 +243,16 @@ fn could_not_keep(session: &Session, why: &str) {
     let words = format!(
         "could not keep the plan: {why}. The broker does not hold this rate with these connections and this many \
          requests in flight; ask for less, or allow more in flight"
+    );
+    session.fail(Verdict::CouldNotKeepThePlan, words);
+}
+
+/// The pacer waits for nobody: where it is late, this program's core is full or taken by others.
+fn could_not_follow(session: &Session, late: Duration) {
+    let words = format!(
+        "could not keep the plan: this program itself is {:.1} s late, the broker is not to blame. Give it a core of its \
+         own (--core), ask for larger batches or a lower rate",
+        late.as_secs_f64()
     );
     session.fail(Verdict::CouldNotKeepThePlan, words);
 }

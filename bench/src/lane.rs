@@ -42,7 +42,8 @@ pub struct Lane {
     version: i16,
     source: RefCell<Source>,
     in_flight: RefCell<VecDeque<Sent>>,
-    sending: Cell<bool>,
+    /// Since when nothing but ourselves holds a request up.
+    free_since: Cell<Instant>,
     signal: Signal,
     correlation_id: Cell<i32>,
 }
@@ -104,7 +105,7 @@ impl Lane {
             version: parts.version,
             source: RefCell::new(parts.source),
             in_flight: RefCell::default(),
-            sending: Cell::new(false),
+            free_since: Cell::new(session.now()),
             signal: Signal::default(),
             correlation_id: Cell::new(0),
         });
@@ -115,7 +116,7 @@ impl Lane {
         lane
     }
 
-    /// A request is due. Returns whether it will leave at once, as far as this program is concerned.
+    /// A request is due.
     pub fn push(&self, due: Due) {
         if let Source::Planned(queue) = &mut *self.source.borrow_mut() {
             queue.push_back(due);
@@ -145,9 +146,8 @@ impl Lane {
                 continue;
             }
             let requests = frames.len() as u64;
-            self.sending.set(true);
             let sent = self.connection.send(frames).await;
-            self.sending.set(false);
+            self.free_since.set(self.session.now());
             if let Err(error) = sent {
                 return self.session.broker_failed(self.address, &format!("broke a connection: {error}"));
             }
@@ -160,20 +160,23 @@ impl Lane {
     /// What may leave now.
     async fn take_frames(&self) -> Vec<Slice> {
         let (mut frames, mut bytes) = (Vec::new(), 0);
-        let held_up = self.in_flight.borrow().len() >= self.in_flight_max;
         while bytes < SEND_BYTES && self.session.goes_on() {
             let room = self.in_flight.borrow().len() < self.in_flight_max;
             let Some(due) = room.then(|| self.next_due()).flatten() else { break };
-            let now = self.session.now();
-            if frames.is_empty() && !held_up {
-                let late = now.since(due.at).as_nanos() as u64;
-                self.session.pacing.borrow_mut().note(late, self.session.measured.holds(due.at));
-            }
+            self.note_lateness(due);
             let frame = self.frame(due).await;
             bytes += frame.len();
             frames.push(frame);
         }
         frames
+    }
+
+    /// What was due while this lane could have sent it is late by our own doing.
+    fn note_lateness(&self, due: Due) {
+        if due.at >= self.free_since.get() {
+            let late = self.session.now().since(due.at).as_nanos() as u64;
+            self.session.pacing.borrow_mut().note(late, self.session.measured.holds(due.at));
+        }
     }
 
     fn next_due(&self) -> Option<Due> {
@@ -274,7 +277,11 @@ impl Lane {
     }
 
     fn take_sent(&self) -> Option<Sent> {
+        let was_full = self.in_flight.borrow().len() >= self.in_flight_max;
         let sent = self.in_flight.borrow_mut().pop_front()?;
+        if was_full {
+            self.free_since.set(self.session.now());
+        }
         self.session.in_flight.set(self.session.in_flight.get() - 1);
         Some(sent)
     }

@@ -31,6 +31,10 @@ pub const BACKLOG_REQUESTS_MAX: u64 = 1 << 20;
 /// The longest a request that is due may wait for its turn. Half a minute behind the plan is not a stall any more.
 pub const BACKLOG_NS_MAX: u64 = 30_000_000_000;
 
+/// How far this program itself may fall behind its plan. Beyond, its own core is full and it is not the broker that is
+/// measured.
+pub const OWN_LATENESS_NS_MAX: u64 = 1_000_000_000;
+
 /// How long after the last send acknowledgements and the tail of the log are waited for.
 pub const DRAIN_NS_MAX: u64 = 60_000_000_000;
 

@@ -1,8 +1,10 @@
 //! A connection that asks one question at a time.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
 
+use futures_util::future::{Either, select};
 use ringlog_net::activity::Activity;
 use ringlog_net::frame::FrameReader;
 use ringlog_net::protocol::{DecodeError, Decoder, Message, decode_response, encode_request_frame};
@@ -23,6 +25,7 @@ pub struct Line {
     connection: UringConnection,
     reader: FrameReader<UringEnvironment>,
     address: SocketAddr,
+    patience: Duration,
     correlation_id: i32,
 }
 
@@ -34,25 +37,39 @@ pub struct Reply {
 }
 
 impl Line {
-    /// Connects.
+    /// Connects. Neither connecting nor an answer may take longer than `patience`.
     ///
     /// # Errors
     /// [`BenchFailure::Broker`].
     pub fn open(
         env: &UringEnvironment,
         address: SocketAddr,
-        timeout: Duration,
+        patience: Duration,
     ) -> Result<Line, BenchFailure> {
-        let connection = dial(env, address, timeout)?;
+        let connection = dial(env, address, patience)?;
         let reader = FrameReader::new(env.clone(), connection.clone(), Activity::new(env.now()));
-        Ok(Line { env: env.clone(), connection, reader, address, correlation_id: 0 })
+        Ok(Line { env: env.clone(), connection, reader, address, patience, correlation_id: 0 })
     }
 
-    /// Asks, and waits as long as it takes.
+    /// Asks and waits for the answer. After a failure the line is of no further use.
     ///
     /// # Errors
     /// [`BenchFailure::Broker`].
     pub async fn ask<M: Message>(&mut self, version: i16, request: &M) -> Result<Reply, BenchFailure> {
+        let deadline = self.env.now() + self.patience;
+        let late = self.env.sleep_until(deadline);
+        let (address, patience) = (self.address, self.patience);
+        match select(pin!(self.exchange(version, request)), pin!(late)).await {
+            Either::Left((answered, _)) => answered,
+            Either::Right(_) => {
+                let (api, seconds) = (M::API_KEY, patience.as_secs_f64());
+                let words = format!("{address} gave no answer to {api:?} within {seconds} s");
+                Err(BenchFailure::Broker(words))
+            }
+        }
+    }
+
+    async fn exchange<M: Message>(&mut self, version: i16, request: &M) -> Result<Reply, BenchFailure> {
         self.correlation_id = self.correlation_id.wrapping_add(1);
         let frame =
             encode_request_frame(self.env.arena(), version, self.correlation_id, Some(CLIENT_ID), request);

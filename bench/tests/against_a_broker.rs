@@ -1,44 +1,85 @@
 //! The program against a real broker on real rings, in this process: what is sent is read back, what goes wrong is told.
 
 use std::fs;
-use std::net::{TcpListener, TcpStream};
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Command, Output};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use ringlog::command_line::StartArguments;
 use ringlog::start::start;
 use ringlog_bench::result::{BenchResult, Verdict};
-use tempfile::TempDir;
 
-/// A broker for all tests of this file; its thread and its data go with the process.
+/// While this is set the broker seems to stand still: no answer of it gets through.
+static STALLED: AtomicBool = AtomicBool::new(false);
+
+/// A broker for all tests of this file, behind a proxy that can hold its answers back; its threads go with the process, its
+/// data when the next one begins.
 fn broker() -> &'static str {
-    static BROKER: OnceLock<(String, TempDir)> = OnceLock::new();
-    let (address, _) = BROKER.get_or_init(|| {
-        let folder = tempfile::tempdir().expect("a folder");
+    static BROKER: OnceLock<String> = OnceLock::new();
+    BROKER.get_or_init(|| {
+        let data = Path::new(env!("CARGO_TARGET_TMPDIR")).join("bench-against-a-broker");
+        // What an earlier run left; where there was none, nothing is to be removed.
+        let _ = fs::remove_dir_all(&data);
+        let proxy = TcpListener::bind("127.0.0.1:0").expect("a port");
         let port =
             TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr()).expect("a port").port();
-        let address = format!("127.0.0.1:{port}");
+        let (behind, address) =
+            (format!("127.0.0.1:{port}"), proxy.local_addr().expect("it is bound").to_string());
         let arguments = StartArguments {
-            data_dir: Some(folder.path().join("data")),
-            listen: Some(address.clone()),
+            data_dir: Some(data),
+            listen: Some(behind.clone()),
+            advertise: Some(address.clone()),
             cores: Some(1),
             ..StartArguments::default()
         };
         thread::spawn(move || start(&arguments));
-        assert!((0..200).any(|_| is_there(&address)), "the broker has not come up");
-        (address, folder)
+        assert!((0..200).any(|_| is_there(&behind)), "the broker has not come up");
+        thread::spawn(move || proxy.incoming().flatten().for_each(|client| pass_on(client, &behind)));
+        address
+    })
+}
+
+/// Copies both directions until one end is gone.
+fn pass_on(client: TcpStream, behind: &str) {
+    let Ok(broker) = TcpStream::connect(behind) else { return };
+    let _ = (client.set_nodelay(true), broker.set_nodelay(true));
+    let (Ok(from_client), Ok(to_broker)) = (client.try_clone(), broker.try_clone()) else { return };
+    thread::spawn(move || copy(from_client, to_broker, || {}));
+    thread::spawn(move || {
+        copy(broker, client, || {
+            while STALLED.load(Ordering::Relaxed) {
+                pause(2)
+            }
+        })
     });
-    address
+}
+
+fn copy(mut from: TcpStream, mut to: TcpStream, before_each: impl Fn()) {
+    let mut buffer = vec![0; 64 << 10];
+    while let Ok(length) = from.read(&mut buffer) {
+        before_each();
+        if length == 0 || to.write_all(&buffer[..length]).is_err() {
+            break;
+        }
+    }
+    // The other direction ends with it.
+    let _ = (from.shutdown(Shutdown::Both), to.shutdown(Shutdown::Both));
 }
 
 #[expect(clippy::disallowed_methods, reason = "no shard runs in this thread")]
+fn pause(milliseconds: u64) {
+    thread::sleep(Duration::from_millis(milliseconds));
+}
+
 fn is_there(address: &str) -> bool {
     let there = TcpStream::connect(address).is_ok();
     if !there {
-        thread::sleep(Duration::from_millis(50));
+        pause(50);
     }
     there
 }
@@ -72,7 +113,8 @@ fn a_load_of_two_seconds_is_sent_by_plan_and_read_back() {
     assert_eq!(result.latencies.publish.as_ref().unwrap().samples, 800, "requests planned in two seconds");
     assert_eq!(result.latencies.end_to_end.unwrap().samples, 800);
     assert!(result.latencies.publish.unwrap().recorder().unwrap().samples() == 800);
-    assert!(result.catch_up.unwrap().records >= 400);
+    let caught = result.catch_up.unwrap();
+    assert!(caught.records > 0 && caught.reached_the_end, "{caught:?}");
     for log in ["publish.hlog", "end_to_end.hlog"] {
         let lines = fs::read_to_string(folder.path().join(log)).unwrap();
         assert!(
@@ -80,6 +122,44 @@ fn a_load_of_two_seconds_is_sent_by_plan_and_read_back() {
             "{log}: {lines}"
         );
     }
+}
+
+#[test]
+fn a_stall_of_the_broker_counts_for_every_request_that_was_due_in_it() {
+    broker();
+    let stall = thread::spawn(|| {
+        pause(1500);
+        STALLED.store(true, Ordering::Relaxed);
+        pause(500);
+        STALLED.store(false, Ordering::Relaxed);
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let options =
+        ["load", "-t", "stall", "--create", "--rate", "500", "-w", "0", "-s", "4", "--in-flight", "2"];
+    let result = counted(&options, folder.path());
+    stall.join().unwrap();
+    // 250 were due in half a second; those of its first 400 ms waited 100 ms and more. A client that waits for its
+    // broker would have seen the two that were in flight.
+    let publish = result.latencies.publish.unwrap().recorder().unwrap();
+    let slow = publish.histogram().count_between(100_000_000, u64::MAX / 2);
+    assert!(slow >= 150, "{slow} of {} requests were slow", publish.samples());
+    assert!(result.throughput.backlog_requests_max >= 150, "{:?}", result.throughput);
+}
+
+#[test]
+fn records_of_somebody_else_in_the_topic_make_a_run_void() {
+    let seed = tempfile::tempdir().unwrap();
+    counted(&["load", "-t", "shared", "--create", "--rate", "100", "-w", "0", "-s", "1"], seed.path());
+    let options = ["load", "-t", "shared", "--rate", "200", "-w", "0", "-s", "3"];
+    let other = thread::spawn(move || bench(&options));
+    let (folder, output) = (tempfile::tempdir().unwrap(), Vec::from(options));
+    let output = bench(&[&output[..], &["--output", folder.path().to_str().unwrap()]].concat());
+    other.join().unwrap();
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{words}");
+    let result =
+        BenchResult::from_json(&fs::read_to_string(folder.path().join("result.json")).unwrap()).unwrap();
+    assert!(!result.verified && result.verdict == Verdict::VerificationFailed, "{words}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `ringlog-bench commits`: offsets of groups, committed as fast as they are acknowledged.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use std::time::Duration;
 use ringlog::client::ClientFailure;
 use ringlog::client::Cluster;
 use ringlog::client::cluster::Target as Asked;
-use ringlog::client::coordinator::committed_offsets;
+use ringlog::client::coordinator::{commit_offsets, committed_offsets};
 use ringlog::client::offsets::PartitionName;
 use ringlog_core::error_code::ErrorCode;
 use ringlog_core::time::Instant;
@@ -54,6 +55,7 @@ pub fn run(arguments: &CommitsArguments) -> Result<Outcome, BenchFailure> {
     let mut groups = Vec::new();
     for number in 0..arguments.groups {
         let name = format!("bench-commits-{number}");
+        prime(&mut cluster, &name, &arguments.topic)?;
         groups.push((coordinator(&mut cluster, &name)?, name));
     }
     let (own, given) = (target.own.clone(), arguments.clone());
@@ -66,6 +68,14 @@ pub fn run(arguments: &CommitsArguments) -> Result<Outcome, BenchFailure> {
         Some(words) => (Verdict::VerificationFailed, words.clone()),
     };
     Ok(Outcome { result, logs: Vec::new(), own })
+}
+
+/// Commits once, patiently: a coordinator that has just been found may still be reading its log.
+fn prime(cluster: &mut Cluster, group: &str, topic: &str) -> Result<(), BenchFailure> {
+    let name = PartitionName { topic: topic.to_owned(), partition: 0 };
+    let offsets = BTreeMap::from([(name, 0)]);
+    cluster.patiently(|cluster| commit_offsets(cluster, group, &offsets))?;
+    Ok(())
 }
 
 /// Where a group's coordinator is; waits while there is none yet.

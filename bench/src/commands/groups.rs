@@ -26,7 +26,7 @@ use crate::shard::on_shard;
 /// How often is looked whether the group is complete.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// How long the group may take.
+/// How long the group may take, and an answer of its coordinator: it holds joins back until all are there.
 const FORMING_MAX: Duration = Duration::from_secs(120);
 
 /// Runs it.
@@ -52,7 +52,7 @@ pub fn run(arguments: &GroupsArguments) -> Result<Outcome, BenchFailure> {
     let result = on_shard(&own, move |env| async move {
         let mut lines = Vec::new();
         for _ in 0..given.members {
-            lines.push(Line::open(&env, address, setup::timeout(&given.target))?);
+            lines.push(Line::open(&env, address, FORMING_MAX)?);
         }
         form(env, lines, versions, given, partitions, result).await
     })??;

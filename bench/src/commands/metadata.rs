@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringlog::client::Cluster;
-use ringlog::client::cluster::MissingTopics;
+use ringlog::client::cluster::{MissingTopics, pause};
 use ringlog_core::error_code::ErrorCode;
 use ringlog_net::protocol::metadata::{MetadataRequest, MetadataResponse};
 use ringlog_runtime::environment::Environment;
@@ -19,6 +19,10 @@ use crate::progress::Progress;
 use crate::result::{BenchResult, Verdict};
 use crate::setup;
 use crate::shard::{on_shard, resolve};
+
+/// A broker may tell of a topic a while after it was made.
+const TELLING_LOOK: Duration = Duration::from_millis(250);
+const TELLING_LOOKS_MAX: usize = 120;
 
 /// What topics made here are called.
 const PREFIX: &str = "bench-metadata-";
@@ -50,8 +54,7 @@ pub fn run(arguments: &MetadataArguments) -> Result<Outcome, BenchFailure> {
 /// Makes topics until the cluster has as many partitions; the last may have fewer than the others.
 fn fill(cluster: &mut Cluster, arguments: &MetadataArguments) -> Result<(), BenchFailure> {
     let progress = Progress::new(arguments.target.own.quiet);
-    let metadata = cluster.metadata(None, MissingTopics::Leave)?;
-    let mut count: i32 = metadata.topics.iter().map(|topic| topic.partitions.len() as i32).sum();
+    let mut count = partitions_told(cluster)?;
     let mut number = 0;
     while count < arguments.topic_partitions {
         let partitions = arguments.partitions_per_topic.min(arguments.topic_partitions - count);
@@ -67,7 +70,19 @@ fn fill(cluster: &mut Cluster, arguments: &MetadataArguments) -> Result<(), Benc
             }
         }
     }
-    Ok(())
+    for _ in 0..TELLING_LOOKS_MAX {
+        if partitions_told(cluster)? >= arguments.topic_partitions {
+            return Ok(());
+        }
+        pause(TELLING_LOOK);
+    }
+    Err(BenchFailure::Broker("it does not tell of all topics that were made".to_owned()))
+}
+
+fn partitions_told(cluster: &mut Cluster) -> Result<i32, BenchFailure> {
+    let metadata = cluster.metadata(None, MissingTopics::Leave)?;
+    let whole = metadata.topics.iter().filter(|topic| topic.error_code == 0);
+    Ok(whole.map(|topic| topic.partitions.len() as i32).sum())
 }
 
 async fn ask(
