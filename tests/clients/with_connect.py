@@ -11,6 +11,8 @@ import time
 import urllib.error
 import urllib.request
 
+from confluent_kafka.admin import AdminClient, NewTopic
+
 from support import ROOT, Checks, arguments, expect, expect_that, free_port, java_command
 
 SOURCE = "org.apache.kafka.connect.file.FileStreamSourceConnector"
@@ -22,8 +24,6 @@ WORKER = {
     # The sink's own consumer: how long its group waits for one that was killed.
     "consumer.session.timeout.ms": "6000", "consumer.heartbeat.interval.ms": "1000",
 }
-# Lines have an order within a partition only.
-ONE_PARTITION = {"topic.creation.default.partitions": "1", "topic.creation.default.replication.factor": "1"}
 DISTRIBUTED = {
     "group.id": "connect-cluster",
     "offset.storage.topic": "connect-offsets", "offset.storage.replication.factor": "1", "offset.storage.partitions": "5",
@@ -93,8 +93,8 @@ def wait_for_lines(path, lines, seconds=60):
 
 
 def connector(kind, file, topic):
-    of_kind = {"topic": topic} | ONE_PARTITION if kind == SOURCE else {"topics": topic}
-    return {"connector.class": kind, "tasks.max": "1", "file": str(file)} | of_kind
+    topics = "topic" if kind == SOURCE else "topics"
+    return {"connector.class": kind, "tasks.max": "1", "file": str(file), topics: topic}
 
 
 def standalone(bootstrap, folder):
@@ -155,8 +155,17 @@ def distributed(bootstrap, folder):
             worker.end()
 
 
+def create_topics(bootstrap):
+    """Lines have an order within a partition only, and whoever asks for a topic first makes it with the broker's number of partitions."""
+    topics = [NewTopic(name, num_partitions=1, replication_factor=1) for name in ("connect-standalone", "connect-distributed")]
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    for created in admin.create_topics(topics).values():
+        created.result(timeout=60)
+
+
 def main():
     bootstrap, checks = arguments(__doc__).bootstrap, Checks("connect")
+    create_topics(bootstrap)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-connect-"))
     try:
         with checks.case("standalone: a file through a topic into a file"):
