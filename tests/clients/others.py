@@ -1,7 +1,7 @@
 """The test suites of other projects, as they are published, against one broker: what fails must be listed in `others_expected.json`.
 
    others.py --kind ringlog --folder F                   those that need nothing more than Python
-   others.py --kind ringlog --folder F franz-go rdkafka  these (franz-go needs Go, rdkafka and rskafka need Rust)
+   others.py --kind ringlog --folder F franz-go rdkafka  these (franz-go needs Go, rdkafka needs Rust and port 9092)
 
 A suite is fetched from its registry into .cache when it is first run. A test that fails and is not listed, or is listed and does not fail, is a
 failed case: the list is what docs/clients.md tells, no more and no less.
@@ -22,7 +22,11 @@ from support import CACHE, HERE, Broker, Checks, expect_that
 EXPECTED = json.loads((HERE / "others_expected.json").read_text())
 SUITE_SECONDS_MAX = 900
 # What these suites expect of a broker that their own scripts would start.
-SETTINGS = {"num.partitions": "4", "group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "500"}
+# Some write records of 1970, which retention must not find before they are read.
+SETTINGS = {"num.partitions": "4", "group.initial.rebalance.delay.ms": "0", "group.min.session.timeout.ms": "500",
+            "log.retention.check.interval.ms": "300000"}
+# rdkafka's tests count on the usual port and on three partitions.
+OF_SUITE = {"rdkafka": (9092, {"num.partitions": "3"})}
 
 
 class Told(Exception):
@@ -30,11 +34,20 @@ class Told(Exception):
 
 
 class BrokerZero(Broker):
-    """A broker as the suites' own scripts start it; its id is 0."""
+    """A broker as a suite's own scripts start it; its id is 0."""
+
+    def __init__(self, kind, folder, suite):
+        port, more = OF_SUITE.get(suite, (None, {}))
+        self.settings = SETTINGS | more
+        super().__init__(kind, folder)
+        if port:
+            self.port = port
+            self.config.write_text(self._properties())
 
     def _properties(self):
         lines = super()._properties().replace("node.id=1", "node.id=0").replace("=1@127", "=0@127").splitlines()
-        return "\n".join([line for line in lines if line.partition("=")[0] not in SETTINGS] + [f"{key}={value}" for key, value in SETTINGS.items()]) + "\n"
+        kept = [line for line in lines if line.partition("=")[0] not in self.settings]
+        return "\n".join(kept + [f"{key}={value}" for key, value in self.settings.items()]) + "\n"
 
 
 def called(command, folder, **environment):
@@ -95,25 +108,22 @@ def crate(name, version):
 
 
 def cargo_tests(folder, **environment):
-    said = called(["cargo", "test", "--tests", "--no-fail-fast", "--", "--test-threads=1"], folder, **environment)
-    return outcomes(said, [(state, test) for test, state in re.findall(r"^test (\S+) \.\.\. (?:.*\n(?!test ))*?.*?(ok|FAILED)$", said, re.MULTILINE)])
+    said = called(["cargo", "test", "--tests", "--no-fail-fast", "--", "--test-threads=1"], folder, RUST_LOG="off", **environment)
+    return outcomes(said, [(state, test) for test, state in re.findall(r"^test (\S+) \.\.\. (ok|FAILED)$", said, re.MULTILINE)])
 
 
 def rdkafka(bootstrap):
     return cargo_tests(crate("rdkafka", "0.39.0"), KAFKA_HOST=bootstrap, KAFKA_VERSION="4.3.1")
 
 
-def rskafka(bootstrap):
-    return cargo_tests(crate("rskafka", "0.6.0"), TEST_INTEGRATION="1", KAFKA_CONNECT=bootstrap, TEST_BROKER_IMPL="kafka")
-
-
 def outcomes(said, found):
     if not found:
         raise Told(said[-3000:])
-    return {test: state in ("PASSED", "PASS", "ok") for state, test in found}
+    # Of tests with one name all must have passed.
+    return {test: all(state in ("PASSED", "PASS", "ok") for state, other in found if other == test) for _, test in found}
 
 
-SUITES = {"kafka-python": kafka_python, "franz-go": franz_go, "rdkafka": rdkafka, "rskafka": rskafka}
+SUITES = {"kafka-python": kafka_python, "franz-go": franz_go, "rdkafka": rdkafka}
 WITHOUT_MORE = ["kafka-python"]
 
 
@@ -134,15 +144,15 @@ def main():
     parser.add_argument("suites", nargs="*", default=WITHOUT_MORE)
     asked = parser.parse_args()
     checks = Checks("others")
-    one = BrokerZero(asked.kind, asked.folder)
-    try:
-        one.start()
-        for name in asked.suites:
-            with checks.case(f"the tests of {name}"):
+    for name in asked.suites:
+        with checks.case(f"the tests of {name}"):
+            one = BrokerZero(asked.kind, asked.folder, name)
+            try:
+                one.start()
                 judge(asked.kind, name, SUITES[name](one.bootstrap))
-    finally:
-        one.end()
-        shutil.rmtree(asked.folder, ignore_errors=True)
+            finally:
+                one.end()
+                shutil.rmtree(asked.folder, ignore_errors=True)
     checks.finish()
 
 

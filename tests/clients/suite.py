@@ -21,7 +21,7 @@ SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "conflu
          "java-tools": "with_java_tools.py"}
 PACKAGE_INDEX = "package-index"
 # Suites of other projects; those of the second list need Go or Rust and are run when asked for by name.
-OTHERS, OTHERS_BY_NAME = ["kafka-python-suite"], ["franz-go-suite", "rdkafka-suite", "rskafka-suite"]
+OTHERS, OTHERS_BY_NAME = ["kafka-python-suite"], ["franz-go-suite", "rdkafka-suite"]
 
 
 def run_script(*command):
