@@ -89,7 +89,7 @@ pub trait Environment: Clone + 'static {
 /// What a shard's ring has done since it was made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct RingStatistics {
-    /// Looks at the ring: submissions, then completions.
+    /// Looks at the ring for completions.
     pub turns: u64,
     /// System calls that entered the kernel for the ring.
     pub enters: u64,

@@ -333,7 +333,7 @@ impl Driver {
         self.settle_arena();
         let plate = &self.doorplates[usize::from(self.shard.0)];
         if !plate.try_sleep(|| self.deliver() || self.has_completions()) {
-            self.submit();
+            self.core.borrow_mut().submit();
             return false;
         }
         let deadline = self.timers.next_deadline();
@@ -363,6 +363,7 @@ impl Driver {
             let in_kernel = core.slots.in_kernel_count() > 0 || core.has_queued();
             if in_kernel {
                 core.push(opcode::AsyncCancel2::new(CancelBuilder::any()).build().user_data(UNWATCHED));
+                core.refill_submissions();
                 core.submit_and_wait(DRAIN_STEP);
                 core.reap(&mut aftermaths, &mut Vec::new());
             }
@@ -497,7 +498,6 @@ impl Core {
     }
 
     fn submit_and_wait(&mut self, step: Duration) {
-        self.refill_submissions();
         self.statistics.enters += 1;
         let limit = Timespec::new().sec(step.as_secs()).nsec(step.subsec_nanos());
         let arguments = SubmitArgs::new().timespec(&limit);

@@ -21,6 +21,8 @@ pub(super) struct Content {
     durable: Vec<u8>,
     volatile: Vec<u8>,
     pending: Vec<Pending>,
+    /// When it was last changed, by the world's monotonic clock.
+    pub modified_ns: u64,
 }
 
 struct Pending {

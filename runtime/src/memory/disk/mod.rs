@@ -83,8 +83,6 @@ pub(super) enum IfAbsent {
 pub(super) struct Disk {
     names: Names,
     contents: BTreeMap<u64, Content>,
-    /// When each file was last changed, by the world's monotonic clock.
-    modified_ns: BTreeMap<u64, u64>,
     in_flight: BTreeMap<u64, InFlightWrite>,
     last_sequence: u64,
     bytes_max: u64,
@@ -103,7 +101,6 @@ impl Disk {
         Disk {
             names: Names::new(),
             contents: BTreeMap::new(),
-            modified_ns: BTreeMap::new(),
             in_flight: BTreeMap::new(),
             last_sequence: 0,
             bytes_max,
@@ -132,11 +129,11 @@ impl Disk {
 
     /// Notes that a file changes now.
     pub fn touch(&mut self, file: u64, now_ns: u64) {
-        self.modified_ns.insert(file, now_ns);
+        self.content(file).modified_ns = now_ns;
     }
 
     pub fn modified_ns(&self, file: u64) -> u64 {
-        self.modified_ns.get(&file).copied().unwrap_or_default()
+        self.contents[&file].modified_ns
     }
 
     pub fn length(&self, file: u64) -> u64 {
@@ -283,7 +280,6 @@ impl Disk {
         let reachable: BTreeMap<u64, String> =
             self.names.files().into_iter().map(|(path, file)| (file, path)).collect();
         self.contents.retain(|file, _| reachable.contains_key(file));
-        self.modified_ns.retain(|file, _| reachable.contains_key(file));
         for content in self.contents.values_mut() {
             content.lose_power(random);
         }
