@@ -12,7 +12,7 @@ use ringlog_runtime::environment::Environment;
 
 use crate::failure::{ReadError, RetireError};
 use crate::format::names::{SegmentFile, segment_path};
-use crate::log::{PartitionLog, SegmentSummary, writer};
+use crate::log::{PartitionLog, SegmentSummary};
 use crate::retention::{LogEnds, Retention, RetentionPlan, RetirementReason, segments_past_retention};
 
 /// A segment that was given up.
@@ -54,7 +54,8 @@ impl<E: Environment> PartitionLog<E> {
             return Ok(retired);
         }
         if log_start_offset == self.log_end_offset() {
-            self.begin_anew();
+            // Seals the active segment, so that it can go too.
+            self.roll();
         }
         self.advance_log_start(log_start_offset).await?;
         Ok(retired)
@@ -67,18 +68,6 @@ impl<E: Environment> PartitionLog<E> {
         let passed = begins.take_while(|begin| *begin <= self.log_start_offset()).count();
         segments.drain(..passed);
         segments
-    }
-
-    /// Seals the active segment if it holds anything, so that it can go too.
-    fn begin_anew(&self) {
-        {
-            let mut state = self.log.state.borrow_mut();
-            if state.active().size() == 0 {
-                return;
-            }
-            state.roll_behind_end(self.store.env.wall_clock());
-        }
-        writer::kick(&self.store, &self.log);
     }
 
     /// Finds out how old a segment is.
