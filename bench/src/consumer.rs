@@ -72,7 +72,7 @@ async fn tail_until_end(
         let fetched = follower.fetch(|partition, batch| {
             let Some(planned) = clockwork.planned(partition, batch) else { return };
             let latency = session.now().since(planned).as_nanos() as u64;
-            session.end_to_end.borrow_mut().note(latency, session.measured.holds(planned));
+            session.end_to_end.borrow_mut().note(latency, session.measured.get().holds(planned));
         });
         let fetched = fetched.await?;
         if (ended && fetched.batches == 0) || !session.goes_on() {

@@ -11,25 +11,28 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_core::time::Instant;
+use ringlog_net::protocol::fetch::FetchRequest;
+use ringlog_net::protocol::produce::ProduceRequest;
 use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::uring::UringEnvironment;
 use rustc_hash::FxHashMap;
 
-use crate::command_line::{RecordArguments, TargetArguments};
+use crate::command_line::{RecordArguments, TargetArguments, TopicArguments};
 use crate::cpu::CpuReading;
 use crate::failure::BenchFailure;
 use crate::filler::Filler;
+use crate::follower::FETCH_VERSION;
 use crate::lane::{Due, Lane, LaneParts, Source};
 use crate::limits::{
     BACKLOG_NS_MAX, BACKLOG_REQUESTS_MAX, BATCH_BYTES_MAX, DRAIN_NS_MAX, OWN_LATENESS_NS_MAX,
 };
 use crate::plan::Plan;
 use crate::progress::Progress;
-use crate::result::{Cpu, Times, Verdict};
-use crate::session::{Session, Window};
-use crate::setup::Topic;
+use crate::result::{Cpu, Target, Times, Verdict};
+use crate::session::Session;
+use crate::setup::{self, Topic};
 use crate::shard::dial;
-use crate::template::{KEY_BYTES, Shape, Template};
+use crate::template::{KEY_BYTES, PRODUCE_VERSION, PRODUCE_VERSION_MIN, Shape, Template};
 use crate::verifier::Expected;
 
 /// Memory for templates, and how many there are at most: enough that no two neighbours are alike.
@@ -64,33 +67,40 @@ pub struct Sending {
 }
 
 impl Sending {
-    /// What was asked for.
+    /// Makes ready what was asked for: the topic, versions, producer ids. Tells what the cluster is as well.
     ///
     /// # Errors
-    /// [`BenchFailure::Arguments`] if a batch would be too large.
-    pub fn new(
+    /// [`BenchFailure`]; [`BenchFailure::Arguments`] if a batch would be too large.
+    pub fn prepare(
         target: &TargetArguments,
+        topic: &TopicArguments,
         records: &RecordArguments,
         in_flight: u64,
-        topic: Topic,
-        version: i16,
-        identities: Vec<(i64, i16)>,
-    ) -> Result<Sending, BenchFailure> {
+    ) -> Result<(Sending, Target), BenchFailure> {
         let batch_bytes = records.record_bytes * records.batch_records;
         if batch_bytes > BATCH_BYTES_MAX {
             let words = format!("a batch of {batch_bytes} bytes, at most {BATCH_BYTES_MAX} are sent");
             return Err(BenchFailure::Arguments(words));
         }
-        Ok(Sending {
+        let mut cluster = setup::connect(target)?;
+        let version =
+            setup::version_of::<ProduceRequest<'_>>(&mut cluster, PRODUCE_VERSION_MIN, PRODUCE_VERSION)?;
+        setup::version_of::<FetchRequest<'_>>(&mut cluster, FETCH_VERSION, FETCH_VERSION)?;
+        let topic = setup::prepare(&mut cluster, topic)?;
+        let producers = if records.idempotence { records.connections } else { 0 };
+        let identities = setup::producer_ids(&mut cluster, producers)?;
+        let described = setup::describe(&mut cluster, target, Some(&topic))?;
+        let sending = Sending {
             records: records.clone(),
             topic,
             identities,
             version,
             in_flight: in_flight as usize,
-            timeout: Duration::from_millis(u64::from(target.request_timeout_ms)),
+            timeout: setup::timeout(target),
             broker_pid: target.broker_pid,
             quiet: target.own.quiet,
-        })
+        };
+        Ok((sending, described))
     }
 
     /// What the records must look like when they are read back.
@@ -130,14 +140,14 @@ impl Sending {
         std::iter::once(first).chain(others).collect()
     }
 
-    /// The session of a run that begins at `begin`.
-    pub fn session(&self, env: &UringEnvironment, measured: Window) -> Session {
-        let mut session = Session::new(env.clone(), self.topic.name.clone(), self.templates(), measured);
+    /// The session of a run that has not begun.
+    pub fn session(&self, env: &UringEnvironment) -> Rc<Session> {
+        let mut session = Session::new(env.clone(), self.topic.name.clone(), self.templates());
         session.identities = self.identities.clone();
         session.acknowledged = self.records.acks.to_wire() != 0;
         let key_bytes = if self.records.keys > 0 { KEY_BYTES as u64 } else { 0 };
         session.record_bytes = self.records.record_bytes + key_bytes;
-        session
+        Rc::new(session)
     }
 }
 
@@ -260,7 +270,7 @@ fn could_not_follow(session: &Session, late: Duration) {
 /// Lets a closed loop run until the measured part is over.
 pub async fn keep_going(session: Rc<Session>, lanes: Rc<Lanes>) {
     lanes.wake_all();
-    session.env.sleep_until(session.measured.to).await;
+    session.env.sleep_until(session.measured.get().to).await;
     session.sending_ended.set(true);
 }
 
@@ -278,7 +288,7 @@ pub async fn watch(session: Rc<Session>, lanes: Rc<Lanes>, began: Instant, quiet
         let publish = session.publish.borrow_mut().turn(started, seconds);
         let rate = session.acknowledged_lately.replace(0) as f64 / seconds;
         let waits = session.backlog.get();
-        let phase = if now < session.measured.from { "warm-up" } else { "measured" };
+        let phase = if now < session.measured.get().from { "warm-up" } else { "measured" };
         progress.tell(phase, now.since(began).as_secs(), rate, &publish, &end_to_end, waits);
         let late = lanes.oldest_due().map_or(Duration::ZERO, |due| now.since(due));
         if late > Duration::from_nanos(BACKLOG_NS_MAX) {
@@ -307,19 +317,19 @@ impl CpuMarks {
 
 /// Reads the processor times where the measured part begins and ends.
 pub async fn mark_cpu(session: Rc<Session>, marks: Rc<RefCell<CpuMarks>>, broker_pid: Option<u32>) {
-    session.env.sleep_until(session.measured.from).await;
+    session.env.sleep_until(session.measured.get().from).await;
     marks.borrow_mut().from = Some(CpuReading::take(broker_pid));
-    session.env.sleep_until(session.measured.to).await;
+    session.env.sleep_until(session.measured.get().to).await;
     marks.borrow_mut().to = Some(CpuReading::take(broker_pid));
 }
 
 /// Waits until everything is sent and answered, or the run cannot go on.
 pub async fn drained(session: &Session) {
-    let patience = Instant(session.measured.to.0 + DRAIN_NS_MAX);
+    let patience = Instant(session.measured.get().to.0 + DRAIN_NS_MAX);
     while session.goes_on() {
         let now = session.now();
         let left = session.backlog.get() + session.in_flight.get();
-        if session.sending_ended.get() && left == 0 && now >= session.measured.to {
+        if session.sending_ended.get() && left == 0 && now >= session.measured.get().to {
             return;
         }
         if now > patience {
@@ -351,9 +361,9 @@ pub fn times(started_unix_ms: i64, session: &Session) -> Times {
     let at = |time: Instant| wall - now.since(time).as_millis() as i64;
     Times {
         started_unix_ms,
-        measured_from_unix_ms: at(session.measured.from),
-        measured_to_unix_ms: at(session.measured.to),
+        measured_from_unix_ms: at(session.measured.get().from),
+        measured_to_unix_ms: at(session.measured.get().to),
         ended_unix_ms: wall,
-        measured_seconds: session.measured.seconds(),
+        measured_seconds: session.measured.get().seconds(),
     }
 }

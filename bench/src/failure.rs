@@ -3,6 +3,7 @@
 use std::fmt;
 
 use ringlog::client::ClientFailure;
+use ringlog_core::error_code::ErrorCode;
 
 /// Why there is no result.
 #[derive(Debug)]
@@ -15,6 +16,11 @@ pub enum BenchFailure {
     Client(ClientFailure),
     /// This machine: its rings, its disk, its files.
     Host(String),
+}
+
+/// What a broker's error code is called.
+pub fn error_name(code: i16) -> &'static str {
+    ErrorCode::from_number(code).map_or("an unknown error", ErrorCode::name)
 }
 
 impl fmt::Display for BenchFailure {

@@ -7,13 +7,12 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use ringlog_core::error_code::ErrorCode;
 use ringlog_core::record_batch::{BatchFault, RawBatch};
 use ringlog_net::protocol::Records;
 use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic};
 use ringlog_runtime::uring::UringEnvironment;
 
-use crate::failure::BenchFailure;
+use crate::failure::{BenchFailure, error_name};
 use crate::line::Line;
 
 /// The newest that names topics by name.
@@ -148,7 +147,7 @@ impl Follower {
         if code == 0 {
             return Ok(());
         }
-        let name = ErrorCode::from_number(code).map_or("an unknown error", ErrorCode::name);
+        let name = error_name(code);
         let place = partition.map_or_else(String::new, |partition| format!(" of partition {partition}"));
         Err(BenchFailure::Broker(format!("{} refused a fetch{place}: {name}", self.address)))
     }

@@ -13,7 +13,6 @@ use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
-use ringlog_core::error_code::ErrorCode;
 use ringlog_core::time::Instant;
 use ringlog_net::activity::Activity;
 use ringlog_net::frame::FrameReader;
@@ -23,6 +22,7 @@ use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{Connection, Environment, TaskClass};
 use ringlog_runtime::uring::{UringConnection, UringEnvironment};
 
+use crate::failure::error_name;
 use crate::limits::ANSWER_BYTES_MAX;
 use crate::session::Session;
 use crate::signal::Signal;
@@ -175,7 +175,7 @@ impl Lane {
     fn note_lateness(&self, due: Due) {
         if due.at >= self.free_since.get() {
             let late = self.session.now().since(due.at).as_nanos() as u64;
-            self.session.pacing.borrow_mut().note(late, self.session.measured.holds(due.at));
+            self.session.pacing.borrow_mut().note(late, self.session.measured.get().holds(due.at));
         }
     }
 
@@ -271,7 +271,7 @@ impl Lane {
         }
         self.forget(&sent);
         self.session.count_refusal();
-        let name = ErrorCode::from_number(answer.error_code).map_or("an unknown error", ErrorCode::name);
+        let name = error_name(answer.error_code);
         let words = answer.error_message.unwrap_or_default();
         Err(format!("refused a batch for partition {}: {name} {words}", sent.due.partition))
     }
@@ -303,7 +303,7 @@ impl Lane {
     fn note_publish(&self, sent: &Sent) {
         let now = self.session.now();
         let latency = now.since(sent.due.at).as_nanos() as u64;
-        self.session.publish.borrow_mut().note(latency, self.session.measured.holds(sent.due.at));
+        self.session.publish.borrow_mut().note(latency, self.session.measured.get().holds(sent.due.at));
         self.session.count_request(self.session.templates[0].records() as u64, now);
     }
 }

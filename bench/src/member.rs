@@ -19,7 +19,7 @@ use ringlog_net::protocol::sync_group::{SyncGroupRequest, SyncGroupRequestAssign
 use ringlog_runtime::environment::Environment;
 use ringlog_runtime::uring::UringEnvironment;
 
-use crate::failure::BenchFailure;
+use crate::failure::{BenchFailure, error_name};
 use crate::line::Line;
 
 const SESSION_TIMEOUT_MS: i32 = 45_000;
@@ -265,8 +265,8 @@ impl Member {
             Some(passing) if passing.is_retriable() => {
                 self.env.sleep_until(self.env.now() + PAUSE).await;
             }
-            other => {
-                let name = other.map_or("an unknown error", ErrorCode::name);
+            _ => {
+                let name = error_name(code);
                 return Err(BenchFailure::Broker(format!(
                     "it refused a {step} of group {}: {name}",
                     self.group

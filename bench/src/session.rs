@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use ringlog_core::time::Instant;
 use ringlog_runtime::environment::Environment;
@@ -28,8 +29,8 @@ pub struct Session {
     pub acknowledged: bool,
     /// Bytes of key and value of one record.
     pub record_bytes: u64,
-    /// The part that is measured, on the monotonic clock.
-    pub measured: Window,
+    /// The part that is measured, on the monotonic clock; nothing before [`Session::begin`].
+    pub measured: Cell<Window>,
     /// What was sent.
     pub ledger: RefCell<Ledger>,
     /// From the planned time to the acknowledgement.
@@ -74,7 +75,8 @@ impl Window {
 
 impl Session {
     /// A run that has not begun.
-    pub fn new(env: UringEnvironment, topic: String, templates: Vec<Template>, measured: Window) -> Session {
+    pub fn new(env: UringEnvironment, topic: String, templates: Vec<Template>) -> Session {
+        let now = env.now();
         Session {
             env,
             topic,
@@ -82,7 +84,7 @@ impl Session {
             identities: Vec::new(),
             acknowledged: true,
             record_bytes: 0,
-            measured,
+            measured: Cell::new(Window { from: now, to: now }),
             ledger: RefCell::default(),
             publish: RefCell::default(),
             end_to_end: RefCell::default(),
@@ -94,6 +96,12 @@ impl Session {
             sending_ended: Cell::new(false),
             end: RefCell::default(),
         }
+    }
+
+    /// Sets the clock: warm-up from `began` on, then the measured part.
+    pub fn begin(&self, began: Instant, warmup_seconds: u32, seconds: u32) {
+        let from = began + Duration::from_secs(u64::from(warmup_seconds));
+        self.measured.set(Window { from, to: from + Duration::from_secs(u64::from(seconds)) });
     }
 
     /// The run cannot go on.
@@ -119,7 +127,7 @@ impl Session {
     /// A request was acknowledged now.
     pub fn count_request(&self, records: u64, now: Instant) {
         self.acknowledged_lately.set(self.acknowledged_lately.get() + records);
-        if self.measured.holds(now) {
+        if self.measured.get().holds(now) {
             let mut counts = self.counts.get();
             counts.requests += 1;
             counts.records += records;

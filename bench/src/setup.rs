@@ -20,7 +20,7 @@ use crate::command_line::{TargetArguments, TopicArguments};
 use crate::cpu;
 use crate::failure::BenchFailure;
 use crate::result::Target;
-use crate::shard::resolve;
+use crate::shard::{core, resolve};
 
 /// A topic, ready to be measured.
 #[derive(Clone, Debug)]
@@ -46,7 +46,7 @@ impl Topic {
     }
 }
 
-/// Reaches the cluster.
+/// Reaches the cluster, once it is clear that what this machine shall do it can.
 ///
 /// # Errors
 /// [`BenchFailure`].
@@ -54,6 +54,7 @@ pub fn connect(target: &TargetArguments) -> Result<Cluster, BenchFailure> {
     if let Some(pid) = target.broker_pid.filter(|pid| !cpu::exists(*pid)) {
         return Err(BenchFailure::Arguments(format!("--broker-pid {pid}: there is no such process")));
     }
+    core(&target.own)?;
     let timeout = timeout(target);
     Ok(Cluster::connect(ClusterOptions { bootstrap: target.bootstrap_server.clone(), timeout })?)
 }

@@ -49,7 +49,10 @@ where
 }
 
 /// The core to keep to: by default the last, since brokers and interrupts tend to the first.
-fn core(own: &OwnArguments) -> Result<usize, BenchFailure> {
+///
+/// # Errors
+/// [`BenchFailure::Arguments`] if this process may not use it.
+pub fn core(own: &OwnArguments) -> Result<usize, BenchFailure> {
     let usable = usable_cores();
     match own.core {
         None => Ok(usable.last().copied().unwrap_or(0)),

@@ -11,7 +11,6 @@ use ringlog::client::Cluster;
 use ringlog::client::cluster::Target as Asked;
 use ringlog::client::coordinator::{commit_offsets, committed_offsets};
 use ringlog::client::offsets::PartitionName;
-use ringlog_core::error_code::ErrorCode;
 use ringlog_core::time::Instant;
 use ringlog_net::protocol::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use ringlog_net::protocol::offset_commit::{
@@ -22,7 +21,7 @@ use ringlog_runtime::uring::{UringEnvironment, wall_clock};
 
 use crate::command_line::CommitsArguments;
 use crate::cpu::CpuReading;
-use crate::failure::BenchFailure;
+use crate::failure::{BenchFailure, error_name};
 use crate::latency::Recorder;
 use crate::line::Line;
 use crate::outcome::{Outcome, blank};
@@ -210,8 +209,7 @@ impl Committer {
         match answers.find(|answer| answer.error_code != 0) {
             None => Ok(()),
             Some(refused) => {
-                let name =
-                    ErrorCode::from_number(refused.error_code).map_or("an unknown error", ErrorCode::name);
+                let name = error_name(refused.error_code);
                 Err(BenchFailure::Broker(format!("it refused a commit of group {}: {name}", self.group)))
             }
         }

@@ -11,17 +11,13 @@ use crate::command_line::LoadArguments;
 use crate::consumer::{Clockwork, Running, catch_up, tail};
 use crate::drive::{CpuMarks, Lanes, Loop, Sending, drained, pace, start_watching, times};
 use crate::failure::BenchFailure;
-use crate::follower::{FETCH_VERSION, FetchBounds, Follower};
+use crate::follower::{FetchBounds, Follower};
 use crate::outcome::{Outcome, blank};
 use crate::plan::Plan;
 use crate::reread::reread;
 use crate::result::{BenchResult, CatchUp, Verdict};
-use crate::session::{Session, Window};
-use crate::setup;
+use crate::session::Session;
 use crate::shard::on_shard;
-use crate::template::{PRODUCE_VERSION, PRODUCE_VERSION_MIN};
-use ringlog_net::protocol::fetch::FetchRequest;
-use ringlog_net::protocol::produce::ProduceRequest;
 
 /// Between the last connection and the first request.
 const BREATH: Duration = Duration::from_millis(50);
@@ -36,16 +32,10 @@ const CONSUMERS_END: Duration = Duration::from_secs(10);
 pub fn run(arguments: &LoadArguments) -> Result<Outcome, BenchFailure> {
     let mut result = blank("load", arguments);
     let started_unix_ms = wall_clock().0;
-    let (target, records) = (&arguments.target, &arguments.records);
-    let mut cluster = setup::connect(target)?;
-    let version =
-        setup::version_of::<ProduceRequest<'_>>(&mut cluster, PRODUCE_VERSION_MIN, PRODUCE_VERSION)?;
-    setup::version_of::<FetchRequest<'_>>(&mut cluster, FETCH_VERSION, FETCH_VERSION)?;
-    let topic = setup::prepare(&mut cluster, &arguments.topic)?;
-    let producers = if records.idempotence { records.connections } else { 0 };
-    let identities = setup::producer_ids(&mut cluster, producers)?;
-    result.target = Some(setup::describe(&mut cluster, target, Some(&topic))?);
-    let sending = Sending::new(target, records, arguments.in_flight, topic, version, identities)?;
+    let target = &arguments.target;
+    let (sending, described) =
+        Sending::prepare(target, &arguments.topic, &arguments.records, arguments.in_flight)?;
+    result.target = Some(described);
     let run = LoadRun { arguments: arguments.clone(), sending, started_unix_ms, result };
     let (result, logs) = on_shard(&target.own, move |env| run.on(env))??;
     Ok(Outcome { result, logs, own: target.own.clone() })
@@ -64,16 +54,13 @@ type Told = Result<(BenchResult, Vec<(&'static str, Vec<u8>)>), BenchFailure>;
 impl LoadRun {
     async fn on(self, env: UringEnvironment) -> Told {
         let plan = self.plan();
-        // Connecting may take long with many connections: the clock is set when all are there.
-        let placeholder = Window { from: env.now(), to: env.now() };
-        let mut session = self.sending.session(&env, placeholder);
+        let session = self.sending.session(&env);
         let mut followers = self.followers(&env)?;
         let late = if self.arguments.catch_up { self.open_followers(&env)? } else { Vec::new() };
-        let began = env.now() + BREATH;
-        let from = began + Duration::from_secs(u64::from(self.arguments.warmup_seconds));
-        session.measured = Window { from, to: from + Duration::from_secs(u64::from(self.arguments.seconds)) };
-        let session = Rc::new(session);
         let lanes = Rc::new(Lanes::open(&session, &self.sending, Loop::Open)?);
+        // Connecting may take long with many connections: the clock is set when all are there.
+        let began = env.now() + BREATH;
+        session.begin(began, self.arguments.warmup_seconds, self.arguments.seconds);
         let clockwork = Rc::new(Clockwork {
             plan,
             began,
@@ -137,7 +124,7 @@ impl LoadRun {
             let (session, running) = (session.clone(), running.clone());
             let env = session.env.clone();
             env.spawn(TaskClass::Network, async move {
-                session.env.sleep_until(session.measured.from).await;
+                session.env.sleep_until(session.measured.get().from).await;
                 catch_up(session, follower, told, running).await;
             });
         }
@@ -187,7 +174,7 @@ pub fn finish(
     session: &Session,
     found: Result<crate::result::Verification, BenchFailure>,
 ) {
-    let seconds = session.measured.seconds();
+    let seconds = session.measured.get().seconds();
     let throughput = &mut result.throughput;
     throughput.records_per_second = throughput.records as f64 / seconds;
     throughput.megabytes_per_second = throughput.bytes as f64 / 1e6 / seconds;
