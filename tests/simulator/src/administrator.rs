@@ -9,7 +9,6 @@
 //! so a record that outlives its topic is one that was never sent to the next.
 
 use std::io;
-use std::time::Duration;
 
 use ringlog_net::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_net::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -20,7 +19,7 @@ use crate::fetcher;
 use crate::history::{PartitionNumber, Promise, TopicNews};
 use crate::producer::Producer;
 use crate::workload::{
-    NO_ERROR, RETRY_AFTER, TOPIC_ALREADY_EXISTS, Topic, UNKNOWN_TOPIC_OR_PARTITION, Workload,
+    NO_ERROR, RETRY_AFTER, TOPIC_ALREADY_EXISTS, Topic, UNCLEAR_FOR, UNKNOWN_TOPIC_OR_PARTITION, Workload,
 };
 
 /// The topic that is made and deleted.
@@ -30,9 +29,6 @@ const FLEETING: &str = "fleeting";
 const FIRST_NUMBER: PartitionNumber = 1_000;
 const PARTITIONS_MAX: u64 = 3;
 const BATCHES_MAX: u64 = 20;
-
-/// How long a request whose answer did not come may still be worked on: longer than any stall and slow disk.
-const UNCLEAR_FOR: Duration = Duration::from_secs(10);
 
 /// Whether an answer is to the first request of its kind.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -35,8 +35,12 @@ pub struct Summary {
     pub final_records: usize,
     /// Lives of the program that came to an end.
     pub lives: usize,
-    /// Records that retention deleted.
+    /// Records that retention or a client deleted.
     pub retired_records: usize,
+    /// Deletions of records that were granted.
+    pub deletions_granted: usize,
+    /// Changes of configurations that were granted.
+    pub config_changes: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disks.
@@ -58,6 +62,8 @@ impl Summary {
                 self.final_records += report.final_records;
                 self.lives += report.lives.len();
                 self.retired_records += report.retired_records;
+                self.deletions_granted += report.deletions_granted;
+                self.config_changes += report.config_changes;
                 self.topics_deleted += report.topics_deleted;
                 self.disk_changes += report.disk_changes;
                 self.virtual_time += report.virtual_time;
@@ -74,12 +80,14 @@ impl fmt::Display for Summary {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(
             formatter,
-            "{} seeds: {} records acknowledged, {} in the final logs, {} deleted by retention, {} topics deleted, {} lives ended, \
-             {} changes of disks, {:?} passed, traces {:016x}",
+            "{} seeds: {} records acknowledged, {} in the final logs, {} deleted, {} deletions and {} configurations granted, \
+             {} topics deleted, {} lives ended, {} changes of disks, {:?} passed, traces {:016x}",
             self.seeds,
             self.acknowledged_records,
             self.final_records,
             self.retired_records,
+            self.deletions_granted,
+            self.config_changes,
             self.topics_deleted,
             self.lives,
             self.disk_changes,

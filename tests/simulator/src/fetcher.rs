@@ -24,7 +24,7 @@ pub(crate) type Fetched = (i64, Vec<u8>);
 
 /// What a fetch brought.
 #[derive(Default)]
-struct Records {
+pub(crate) struct Records {
     records: Vec<Fetched>,
     /// The bytes of their batches.
     bytes: usize,
@@ -42,8 +42,8 @@ async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut
     while !workload.is_read(partition, next_offset) {
         let mut client = Client::connect(&workload.world, workload.address);
         while !workload.is_read(partition, next_offset) {
-            if workload.retention_bytes.is_some() && random.coin() {
-                let Ok(start) = offset_of(&workload, &mut client, partition, EARLIEST).await else { break };
+            if workload.may_begin_later() && random.coin() {
+                let Ok(start) = start_of(&workload, &mut client, partition).await else { break };
                 workload.history.borrow_mut().log_start_looked_at(fetcher, number, start);
             }
             let bytes_max = random.between(1..=100_000) as i32;
@@ -80,7 +80,7 @@ pub(crate) async fn skip_what_is_gone(
     partition: i32,
     next_offset: i64,
 ) -> io::Result<i64> {
-    let start = offset_of(workload, client, partition, EARLIEST).await?;
+    let start = start_of(workload, client, partition).await?;
     if start <= next_offset {
         return Err(io::Error::other(format!("{next_offset} is gone, the log begins at {start}")));
     }
@@ -102,12 +102,12 @@ pub async fn read_everything(workload: &Workload) {
 async fn read_rest(workload: &Workload, partition: i32, next_offset: &mut i64) -> io::Result<bool> {
     let mut client = Client::connect(&workload.world, workload.address);
     let number = workload.number_of(partition);
-    if let Some(kept_bytes_min) = workload.retention_bytes {
+    if workload.may_begin_later() {
         // From the begin at every attempt: it may move while it is read.
-        *next_offset = offset_of(workload, &mut client, partition, EARLIEST).await?;
-        workload.history.borrow_mut().final_reading_begins(number, *next_offset, kept_bytes_min);
+        *next_offset = start_of(workload, &mut client, partition).await?;
+        workload.history.borrow_mut().final_reading_begins(number, *next_offset, workload.retention_bytes);
     }
-    let end_offset = offset_of(workload, &mut client, partition, LATEST).await?;
+    let end_offset = end_of(workload, &mut client, partition).await?;
     while *next_offset < end_offset {
         let fetched = fetch(workload, &mut client, partition, *next_offset, i32::MAX).await?;
         let mut history = workload.history.borrow_mut();
@@ -118,6 +118,20 @@ async fn read_rest(workload: &Workload, partition: i32, next_offset: &mut i64) -
         }
     }
     Ok(true)
+}
+
+/// Where a log begins.
+pub(crate) async fn start_of(workload: &Workload, client: &mut Client, partition: i32) -> io::Result<i64> {
+    let number = workload.number_of(partition);
+    let floor = workload.history.borrow().starts.floor(number);
+    let start = offset_of(workload, client, partition, EARLIEST).await?;
+    workload.history.borrow_mut().starts.told(number, floor, start);
+    Ok(start)
+}
+
+/// Where a log ends.
+pub(crate) async fn end_of(workload: &Workload, client: &mut Client, partition: i32) -> io::Result<i64> {
+    offset_of(workload, client, partition, LATEST).await
 }
 
 async fn offset_of(workload: &Workload, client: &mut Client, index: i32, timestamp: i64) -> io::Result<i64> {
@@ -132,7 +146,8 @@ async fn offset_of(workload: &Workload, client: &mut Client, index: i32, timesta
     Ok(found.offset)
 }
 
-async fn fetch(
+/// Fetches from a place on: what is there, or out of range.
+pub(crate) async fn fetch(
     workload: &Workload,
     client: &mut Client,
     partition: i32,
@@ -154,12 +169,15 @@ async fn fetch(
         topics: vec![topic],
         ..FetchRequest::default()
     };
+    let number = workload.number_of(partition);
+    let floor = workload.history.borrow().starts.floor(number);
     let answer = client.call(&request, version).await?;
     let response = answer.read(FetchResponse::decode);
     expect_success(response.error_code)?;
     let mut fetched = Records::default();
     for answer in response.responses.iter().flat_map(|topic| &topic.partitions) {
         expect_success(answer.error_code)?;
+        workload.history.borrow_mut().starts.read(number, floor, fetch_offset);
         let bytes: Vec<u8> =
             answer.records.iter().flat_map(|records| records.parts()).flatten().copied().collect();
         fetched.bytes += bytes.len();

@@ -3,6 +3,7 @@
 //! ```text
 //!   producer ── sent(batch) ──► acknowledged(batch, offset) | refused(batch) | nothing: outcome unknown
 //!   fetcher  ── read(fetcher, partition, offset, value) | log_start_seen(fetcher, partition, offset)
+//!   anybody  ── starts, configs: see [`crate::log_starts`], [`crate::config_history`]
 //!   admin    ── topic_news(created | deleted | seen | missed)
 //!   the end  ── final log of each partition, read once everything is healed or before its topic is deleted
 //! ```
@@ -10,6 +11,9 @@
 //! Always true: every value is sent once by one producer to one partition, so a value names its record.
 
 use std::collections::BTreeMap;
+
+use crate::config_history::ConfigHistory;
+use crate::log_starts::LogStarts;
 
 /// A partition of a topic of the workload. Each life of a topic that is deleted and made again has its own.
 pub type PartitionNumber = i32;
@@ -111,6 +115,10 @@ pub enum TopicNews {
 /// Everything that happened.
 #[derive(Clone, Default, Debug)]
 pub struct History {
+    /// Where logs begin.
+    pub starts: LogStarts,
+    /// How the broker and its topics are configured.
+    pub configs: ConfigHistory,
     batches: Vec<SentBatch>,
     reads: Vec<Read>,
     log_starts: Vec<LogStartSeen>,
@@ -120,15 +128,15 @@ pub struct History {
     final_starts: BTreeMap<PartitionNumber, FinalStart>,
 }
 
-/// Where a log begins at the end, if retention may have moved that.
+/// Where a log begins at the end, if that may have moved.
 #[derive(Clone, Copy, Debug)]
 pub struct FinalStart {
     /// The first offset.
     pub offset: i64,
     /// The bytes of the batches from there on.
     pub bytes: u64,
-    /// The bytes that retention must leave.
-    pub kept_bytes_min: u64,
+    /// The bytes that retention must leave, where there is retention.
+    pub kept_bytes_min: Option<u64>,
 }
 
 impl History {
@@ -183,7 +191,12 @@ impl History {
     }
 
     /// Reading of a partition's whole log begins, or begins again, at this offset.
-    pub fn final_reading_begins(&mut self, partition: PartitionNumber, offset: i64, kept_bytes_min: u64) {
+    pub fn final_reading_begins(
+        &mut self,
+        partition: PartitionNumber,
+        offset: i64,
+        kept_bytes_min: Option<u64>,
+    ) {
         self.final_logs.remove(&partition);
         self.final_starts.insert(partition, FinalStart { offset, bytes: 0, kept_bytes_min });
     }
@@ -241,7 +254,7 @@ impl History {
         self.final_log(partition).last().map_or(start, |last| last.0 + 1)
     }
 
-    /// Records that retention deleted.
+    /// Records that are deleted.
     pub fn retired_records(&self) -> usize {
         self.final_starts.values().map(|start| start.offset as usize).sum()
     }

@@ -3,8 +3,9 @@
 //!
 //! Reading order:
 //! - [`run`]: one seed from the first start to the verdict; [`campaign`]: many seeds on every core
-//! - [`workload`], [`producer`], [`fetcher`], [`session`], [`administrator`], [`client`]: who talks to the broker, and how
-//! - [`log`]: what the broker says; [`history`]: what clients did and saw; [`checker`]: which promises that breaks
+//! - [`workload`], [`producer`], [`fetcher`], [`session`], [`administrator`], [`shortener`], [`configurer`], [`client`]: who talks to the broker, and how
+//! - [`log`]: what the broker says; [`history`] with [`log_starts`] and [`config_history`]: what clients did and saw;
+//!   [`checker`]: which promises that breaks
 //! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
@@ -13,11 +14,15 @@ pub mod broker;
 pub mod campaign;
 pub mod checker;
 pub mod client;
+pub mod config_history;
+pub mod configurer;
 pub mod fetcher;
 pub mod history;
 pub mod log;
+pub mod log_starts;
 pub mod planted;
 pub mod producer;
 pub mod run;
 pub mod session;
+pub mod shortener;
 pub mod workload;

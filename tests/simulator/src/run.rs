@@ -18,12 +18,14 @@ use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random};
 
 use crate::administrator;
 use crate::checker::{self, Violation};
+use crate::configurer;
 use crate::fetcher;
 use crate::history::Promise;
 use crate::log;
 use crate::planted::Bug;
 use crate::producer::Producer;
 use crate::session;
+use crate::shortener;
 use crate::workload::{Versions, Workload};
 
 /// Where the broker listens in its world.
@@ -38,6 +40,8 @@ const RETENTION_BYTES_MAX: u64 = 1 << 16;
 /// Longer than the time between two looks of the broker's retention.
 const RETENTION_SETTLES: Duration = Duration::from_secs(1);
 const FLEETING_LIVES_MAX: u64 = 3;
+const DELETIONS_MAX: u64 = 8;
+const CONFIG_CHANGES_MAX: u64 = 6;
 /// Virtual time in which a healed program must have served everybody.
 const LIFE_NS_MAX: u64 = 200_000_000_000;
 const MUTATIONS_TO_CRASH_MAX: u64 = 300;
@@ -108,8 +112,12 @@ pub struct Report {
     pub acknowledged_records: usize,
     /// Records in the final logs.
     pub final_records: usize,
-    /// Records that retention deleted.
+    /// Records that retention or a client deleted.
     pub retired_records: usize,
+    /// Deletions of records that were granted.
+    pub deletions_granted: usize,
+    /// Changes of configurations that were granted.
+    pub config_changes: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disk.
@@ -165,6 +173,8 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         acknowledged_records: history.acknowledged_records(),
         final_records: history.partitions().iter().map(|number| history.final_log(*number).len()).sum(),
         retired_records: history.retired_records(),
+        deletions_granted: history.starts.deletions_granted(),
+        config_changes: history.configs.changes_granted(),
         topics_deleted: history.topics_deleted(),
         disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
@@ -196,6 +206,15 @@ fn start_clients(program: &impl Program, world: &MemoryWorld, random: &mut Rando
     if program.does_everything() && random.coin() {
         let times = random.between(1..=FLEETING_LIVES_MAX);
         world.spawn(administrator::make_and_delete(workload.clone(), times, random.fork(7)));
+    }
+    if program.does_everything() && random.coin() {
+        workload.is_shortened = true;
+        let times = random.between(1..=DELETIONS_MAX);
+        world.spawn(shortener::shorten(workload.clone(), times, random.fork(9)));
+    }
+    if program.does_everything() && random.coin() {
+        let changes = random.between(1..=CONFIG_CHANGES_MAX);
+        world.spawn(configurer::configure(workload.clone(), changes, random.fork(10)));
     }
     if program.does_everything() && random.coin() {
         world.spawn(session::follow(workload.clone(), random.fork(8)));

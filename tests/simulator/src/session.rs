@@ -69,6 +69,7 @@ impl SessionReader {
 
     async fn fetch(&mut self, client: &mut Client) -> io::Result<()> {
         let bytes_max = self.random.between(1..=100_000) as i32;
+        let floors = self.floors();
         let answer = client.call(&self.request(bytes_max), self.workload.versions.session_fetch).await?;
         let response = answer.read(FetchResponse::decode);
         expect_success(response.error_code)?;
@@ -78,7 +79,11 @@ impl SessionReader {
                 return self.look_after(client, answer.partition_index, error).await;
             }
             let parts = answer.records.iter().flat_map(|records| records.parts());
-            self.take(answer.partition_index, &parts.flatten().copied().collect::<Vec<u8>>());
+            let bytes: Vec<u8> = parts.flatten().copied().collect();
+            if !bytes.is_empty() {
+                self.note_read(answer.partition_index, &floors);
+            }
+            self.take(answer.partition_index, &bytes);
         }
         match response.session_id {
             // The broker keeps no session for this reader: everything is named again.
@@ -119,6 +124,18 @@ impl SessionReader {
             topics: if topic.partitions.is_empty() { Vec::new() } else { vec![topic] },
             ..FetchRequest::default()
         }
+    }
+
+    fn floors(&self) -> Vec<i64> {
+        let history = self.workload.history.borrow();
+        let partitions = 0..self.workload.topic.partitions;
+        partitions.map(|partition| history.starts.floor(self.workload.number_of(partition))).collect()
+    }
+
+    fn note_read(&self, partition: i32, floors: &[i64]) {
+        let (floor, next) = (floors[partition as usize], self.next_offsets[partition as usize]);
+        let number = self.workload.number_of(partition);
+        self.workload.history.borrow_mut().starts.read(number, floor, next);
     }
 
     fn take(&mut self, partition: i32, bytes: &[u8]) {

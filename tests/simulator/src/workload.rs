@@ -17,6 +17,9 @@ use crate::history::{FetcherNumber, History, PartitionNumber, ProducerNumber, To
 /// The topic everybody uses.
 const TOPIC: &str = "simulated";
 
+/// How long a request whose answer did not come may still be worked on: longer than any stall and slow disk.
+pub const UNCLEAR_FOR: Duration = Duration::from_secs(10);
+
 /// How long a client waits before it tries again.
 pub const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -44,6 +47,8 @@ pub struct Workload {
     pub history: Rc<RefCell<History>>,
     /// How many bytes of each partition of the topic are kept; `None` for all.
     pub retention_bytes: Option<u64>,
+    /// Whether clients delete records of the topic.
+    pub is_shortened: bool,
     /// Partitions a produce request has batches for, at most.
     pub batches_per_request_max: u64,
     final_ends: Rc<RefCell<Option<Vec<i64>>>>,
@@ -81,6 +86,12 @@ pub struct Versions {
     pub list_offsets: i16,
     /// Of DeleteTopics.
     pub delete_topics: i16,
+    /// Of DeleteRecords.
+    pub delete_records: i16,
+    /// Of IncrementalAlterConfigs.
+    pub alter_configs: i16,
+    /// Of DescribeConfigs.
+    pub describe_configs: i16,
     /// Of Metadata, from those that can be asked not to make a topic.
     pub metadata: i16,
 }
@@ -98,6 +109,9 @@ impl Versions {
             list_offsets: between(1, 8),
             delete_topics: between(1, 6),
             metadata: between(4, 13),
+            delete_records: between(0, 2),
+            alter_configs: between(0, 1),
+            describe_configs: between(1, 4),
         }
     }
 }
@@ -112,6 +126,7 @@ impl Workload {
             versions,
             history: Rc::default(),
             retention_bytes: None,
+            is_shortened: false,
             batches_per_request_max: 1,
             final_ends: Rc::default(),
             reading: Rc::default(),
@@ -123,7 +138,12 @@ impl Workload {
 
     /// The same clients' work with another topic, of which everything is kept.
     pub fn of_topic(&self, topic: Topic) -> Workload {
-        Workload { topic, retention_bytes: None, ..self.clone() }
+        Workload { topic, retention_bytes: None, is_shortened: false, ..self.clone() }
+    }
+
+    /// Whether a partition of the topic need not begin at zero.
+    pub fn may_begin_later(&self) -> bool {
+        self.retention_bytes.is_some() || self.is_shortened
     }
 
     /// What a partition of the topic is called in the history.

@@ -10,6 +10,8 @@ use ringlog_simulator::run::run;
 
 /// How many seeds run without being asked for more.
 const SEEDS: u64 = 100;
+/// How many seeds look for a mistake before what they found is looked at.
+const SEEDS_AT_ONCE: usize = 50;
 
 #[test]
 fn the_broker_keeps_its_promises() {
@@ -19,6 +21,7 @@ fn the_broker_keeps_its_promises() {
     let is_much = |count: usize, per_hundred: u64| count as u64 * 100 > per_hundred * summary.seeds;
     let is_busy = is_much(summary.acknowledged_records, 10_000) && is_much(summary.topics_deleted, 50);
     let is_busy = is_busy && is_much(summary.retired_records, 1_000);
+    let is_busy = is_busy && is_much(summary.deletions_granted, 100) && is_much(summary.config_changes, 100);
     let is_busy = is_busy || summary.seeds < 100;
     assert!(
         is_busy && summary.final_records + summary.retired_records >= summary.acknowledged_records,
@@ -58,6 +61,20 @@ fn expect_found(bug: Bug, seeds: u64) {
     assert!(!summary.failures.is_empty(), "{bug:?} is not found by {seeds} seeds");
 }
 
+/// As [`expect_found`], as a violation of this very rule.
+#[track_caller]
+fn expect_found_as(rule: &str, bug: Bug, seeds: u64) {
+    for first in (0..seeds).step_by(SEEDS_AT_ONCE) {
+        let some = first..first + SEEDS_AT_ONCE as u64;
+        let summary = run_seeds(&Broker::tiny(), some, bug, SEEDS_AT_ONCE);
+        let found = summary.failures.iter().find(|(_, message)| message.contains(rule));
+        if let Some((seed, _)) = found {
+            return println!("{bug:?} is found by {seed} as {rule}");
+        }
+    }
+    panic!("{bug:?} is not found as {rule} by {seeds} seeds");
+}
+
 #[test]
 fn a_broker_that_acknowledges_before_the_sync_is_found() {
     expect_found(Bug::AcknowledgeBeforeSync, 50);
@@ -91,4 +108,19 @@ fn a_broker_that_forgets_producers_is_found() {
 #[test]
 fn a_broker_that_swaps_requests_of_one_connection_is_found() {
     expect_found(Bug::SwapRequests, 200);
+}
+
+#[test]
+fn a_broker_that_forgets_deletions_of_records_is_found() {
+    expect_found_as("StartWentBack", Bug::ForgetDeletions, 2_000);
+}
+
+#[test]
+fn a_broker_that_forgets_changes_of_configurations_is_found() {
+    expect_found_as("ConfigLost", Bug::ForgetConfigChanges, 1_000);
+}
+
+#[test]
+fn a_broker_that_grants_changes_of_configurations_and_makes_none_is_found() {
+    expect_found_as("ConfigLost", Bug::GrantConfigsInVain, 100);
 }

@@ -12,16 +12,20 @@
 //! | `ForgetDirectorySync`, `LoseDirectorySyncs` | one whose new files vanish with the power: all, or one in three |
 //! | `ForgetProducers` | one that appends a retried batch again |
 //! | `SwapRequests` | one that works on two requests of a connection in the other order |
+//! | `ForgetDeletions` | one that grants a DeleteRecords that only the page cache knows |
+//! | `ForgetConfigChanges` | one that grants a change of configuration that only the page cache knows |
+//! | `GrantConfigsInVain` | one that grants a change of configuration and does not make it |
 //!
 //! The mistakes are made between the broker and its world because the broker itself has no switch for them: what
 //! is tried is the very code that is served.
 //!
-//! Reading order: this file has the switch and the environment; `file` and `connection` what is done wrong there.
+//! Reading order: this file has the switch and the environment; `file`, `connection` and `frame` what is done wrong there.
 //!
 //! Always true: with `Bug::None` every call goes through unchanged.
 
 mod connection;
 mod file;
+mod frame;
 
 use std::cell::Cell;
 use std::future::Future;
@@ -59,6 +63,12 @@ pub enum Bug {
     ForgetProducers,
     /// Two produce requests that arrive together on one connection change places.
     SwapRequests,
+    /// Commits of the journal that note a log's new begin are not stable when they complete.
+    ForgetDeletions,
+    /// Frames of the metadata log that change a configuration are not stable when they complete.
+    ForgetConfigChanges,
+    /// Changes of configurations arrive as if they were to be checked only.
+    GrantConfigsInVain,
 }
 
 /// An environment that makes a mistake.

@@ -1,0 +1,99 @@
+//! Judges a history: which promises were broken, and by which record.
+//!
+//! | violation | what it means |
+//! |---|---|
+//! | `Gap` | the offsets of the final log do not follow each other from its begin on |
+//! | `Lost` | an acknowledged record is not at its offset in the final log, byte for byte |
+//! | `NeverSent` | the final log holds a value nobody sent to that partition |
+//! | `RefusedButThere` | a batch the broker refused is in the log |
+//! | `Duplicate` | one record lies at two offsets |
+//! | `OutOfOrder` | records of one producer lie in another order than they were sent |
+//! | `TornBatch` | some records of a batch are in the log and others are not, or not side by side |
+//! | `ReadThenGone` | a fetcher saw a record that the final log does not have at that offset |
+//! | `SkippedRead` | a fetcher went back or jumped over an offset |
+//! | `DeletedButThere` | a topic whose deletion was granted is there |
+//! | `CreatedButGone` | a topic whose creation was granted is not there |
+//! | `StartWentBack` | a fetcher was told of a later begin of the log than it has at the end, or than the fetcher had come to |
+//! | `KeptTooLittle` | retention deleted records and left fewer bytes than it must |
+//! | `ReadBelowStart` | a record was asked for and found below where the log was known to begin |
+//! | `DeletedTooMuch`, `DeletedTooLittle` | the log begins behind what anybody asked to delete, or before what was granted to be deleted |
+//! | `EndWentBack` | an offset that was within the log is refused as being beyond it |
+//! | `ConfigLost` | a described configuration is not what was granted last |
+//! | `ConfigTorn` | it is neither that nor what an unanswered change would make of it |
+//! | `ConfigNotFollowed` | the broker acts by another value than was granted |
+//! | `ReportedDamage` | the broker took something for damage, and nothing was damaged |
+//!
+//! Always true: a history without violations shows none; each rule is checked against every record.
+
+mod configs;
+mod log_starts;
+mod partition;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use crate::config_history::{Resource, Values};
+use crate::history::{BatchNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, TopicNews};
+use partition::PartitionView;
+
+/// A broken promise.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[allow(missing_docs, reason = "the table above describes the violations; their fields say where")]
+pub enum Violation {
+    Gap { partition: PartitionNumber, expected: i64, found: i64 },
+    Lost { batch: BatchNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
+    NeverSent { partition: PartitionNumber, offset: i64, value: String },
+    RefusedButThere { batch: BatchNumber, partition: PartitionNumber, offset: i64 },
+    Duplicate { batch: BatchNumber, partition: PartitionNumber, offsets: [i64; 2] },
+    OutOfOrder { producer: ProducerNumber, partition: PartitionNumber, batches: [BatchNumber; 2] },
+    TornBatch { batch: BatchNumber, partition: PartitionNumber, offsets: Vec<i64> },
+    ReadThenGone { fetcher: FetcherNumber, partition: PartitionNumber, offset: i64, found: Option<String> },
+    SkippedRead { fetcher: FetcherNumber, partition: PartitionNumber, expected: i64, found: i64 },
+    StartWentBack { partition: PartitionNumber, seen: i64, found: i64 },
+    KeptTooLittle { partition: PartitionNumber, start: i64, bytes: u64, kept_bytes_min: u64 },
+    ReadBelowStart { partition: PartitionNumber, offset: i64, start: i64 },
+    DeletedTooMuch { partition: PartitionNumber, start: i64, asked: i64 },
+    DeletedTooLittle { partition: PartitionNumber, start: i64, asked: i64 },
+    EndWentBack { partition: PartitionNumber, seen: i64, refused: i64 },
+    ConfigLost { resource: Resource, expected: Values, found: Values },
+    ConfigTorn { resource: Resource, before: Values, after: Values, found: Values },
+    ConfigNotFollowed { resource: Resource, key: &'static str, value: String, seen: String },
+    DeletedButThere { news: usize },
+    CreatedButGone { news: usize },
+    ReportedDamage { report: String },
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{self:?}")
+    }
+}
+
+/// Every violation in a history, by partition.
+pub fn check(history: &History) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for partition in history.partitions() {
+        PartitionView::new(history, partition).check(&mut violations);
+    }
+    log_starts::check(history, &mut violations);
+    configs::check(history, &mut violations);
+    check_news(history, &mut violations);
+    let reports = history.reports_of_damage().iter();
+    violations.extend(reports.map(|report| Violation::ReportedDamage { report: report.clone() }));
+    violations
+}
+
+/// What was granted is so, until something else is granted.
+fn check_news(history: &History, violations: &mut Vec<Violation>) {
+    let mut is_there = false;
+    for (number, news) in history.news().iter().enumerate() {
+        match news {
+            TopicNews::Created => is_there = true,
+            TopicNews::Deleted => is_there = false,
+            TopicNews::Seen if !is_there => violations.push(Violation::DeletedButThere { news: number }),
+            TopicNews::Missed if is_there => violations.push(Violation::CreatedButGone { news: number }),
+            TopicNews::Seen | TopicNews::Missed => {}
+        }
+    }
+}

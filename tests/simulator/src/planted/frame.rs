@@ -1,0 +1,76 @@
+//! Request frames, spoiled. All are without their length.
+//!
+//! Always true: a frame that no mistake concerns stays as it is.
+
+use std::ops::Range;
+
+use ringlog_core::checksum::crc32c;
+use ringlog_net::protocol::incremental_alter_configs::IncrementalAlterConfigsRequest;
+use ringlog_net::protocol::produce::ProduceRequest;
+use ringlog_net::protocol::{ApiKey, Decoder, decode_request_header};
+
+/// Behind API key and version.
+const CORRELATION_ID: Range<usize> = 4..8;
+/// In a record batch: its checksum, what the checksum covers, and producer id, epoch and sequence.
+const BATCH_CHECKSUM: Range<usize> = 17..21;
+const BATCH_PRODUCER: Range<usize> = 43..57;
+
+/// Where the batches lie in a produce request; nowhere in any other frame.
+fn batches_in(frame: &[u8]) -> Vec<Range<usize>> {
+    let Ok((header, body)) = decode_request_header(frame) else { return Vec::new() };
+    if ApiKey::from_wire(header.api_key) != Some(ApiKey::Produce) {
+        return Vec::new();
+    }
+    let decoder = &mut Decoder::new(&frame[body..]);
+    let Ok(request) = ProduceRequest::decode(decoder, header.api_version) else { return Vec::new() };
+    let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
+    let place = |records: &[u8]| {
+        let start = records.as_ptr() as usize - frame.as_ptr() as usize;
+        start..start + records.len()
+    };
+    partitions.filter_map(|partition| partition.records).map(place).collect()
+}
+
+/// Makes the batches of a produce request such of no idempotent producer.
+pub(super) fn forget_producer(frame: &mut [u8]) {
+    for range in batches_in(frame) {
+        let batch = &mut frame[range];
+        let is_whole = batch.len() > BATCH_PRODUCER.end;
+        // One that was damaged on purpose stays damaged.
+        if !is_whole || batch[BATCH_CHECKSUM] != crc32c(&batch[BATCH_CHECKSUM.end..]).to_be_bytes() {
+            continue;
+        }
+        batch[BATCH_PRODUCER].fill(0xff);
+        let checksum = crc32c(&batch[BATCH_CHECKSUM.end..]);
+        batch[BATCH_CHECKSUM].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
+/// Makes produce requests that arrived together change places, two by two. Correlation ids stay where they are:
+/// the answers come as a client expects them.
+pub(super) fn swap_neighbours(frames: &mut [Vec<u8>]) {
+    for pair in
+        frames.chunks_exact_mut(2).filter(|pair| pair.iter().all(|frame| !batches_in(frame).is_empty()))
+    {
+        let ids = [0, 1].map(|index: usize| pair[index][CORRELATION_ID].to_vec());
+        pair.swap(0, 1);
+        for (frame, id) in pair.iter_mut().zip(ids) {
+            frame[CORRELATION_ID].copy_from_slice(&id);
+        }
+    }
+}
+
+/// Makes a change of configurations one that is only checked.
+pub(super) fn only_check_configs(frame: &mut [u8]) {
+    let Ok((header, body)) = decode_request_header(frame) else { return };
+    if ApiKey::from_wire(header.api_key) != Some(ApiKey::IncrementalAlterConfigs) {
+        return;
+    }
+    let is_flexible = usize::from(header.api_version >= 1);
+    let decoder = &mut Decoder::new(&frame[body..]);
+    if IncrementalAlterConfigsRequest::decode(decoder, header.api_version).is_ok() {
+        // `validate_only` is the last field; behind it stand at most no tagged fields.
+        let place = frame.len() - 1 - is_flexible;
+        frame[place] = 1;
+    }
+}
