@@ -12,6 +12,7 @@ use crate::limits::{
     BATCH_RECORDS_MAX, CONNECTIONS_MAX, CONSUMERS_MAX, IN_FLIGHT_MAX, MEMBERS_MAX, RECORD_BYTES_MAX,
     RECORD_BYTES_MIN,
 };
+use crate::scenario::BrokerKind;
 
 /// Measures a Kafka broker: Ringlog, Apache Kafka, any that speaks the protocol.
 ///
@@ -40,8 +41,40 @@ pub enum Command {
     Groups(GroupsArguments),
     /// Ask for the metadata of many partitions.
     Metadata(MetadataArguments),
+    /// Measure what a connection costs the broker.
+    Connections(ConnectionsArguments),
     /// Measure what a directory's disk can do for a broker.
     Disk(DiskArguments),
+    /// Compare two brokers on this machine, in turn, by scenarios.
+    Run(RunArguments),
+    /// Tell what a comparison came to: Markdown, and one page of HTML with plots.
+    Report(ReportArguments),
+}
+
+impl Command {
+    /// Whether it measures a broker.
+    pub fn measures(&self) -> bool {
+        !matches!(self, Command::Disk(_) | Command::Run(_) | Command::Report(_))
+    }
+
+    /// Whether it takes `--seconds`.
+    pub fn takes_seconds(&self) -> bool {
+        self.measures() && !matches!(self, Command::Consume(_))
+    }
+
+    /// Whether it takes `--warmup-seconds`.
+    pub fn takes_warmup(&self) -> bool {
+        matches!(self, Command::Load(_) | Command::Capacity(_))
+    }
+
+    /// Whether it makes the topic its records go to.
+    pub fn makes_topic(&self) -> bool {
+        match self {
+            Command::Load(arguments) => arguments.topic.create,
+            Command::Capacity(arguments) => arguments.topic.create,
+            _ => false,
+        }
+    }
 }
 
 /// Where the broker is, and where results go.
@@ -71,7 +104,7 @@ pub struct TargetArguments {
 }
 
 /// How this program runs itself.
-#[derive(Args, Debug, Clone, Serialize)]
+#[derive(Args, Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct OwnArguments {
     /// The core this program keeps to [default: the last one it may use].
@@ -293,6 +326,119 @@ pub struct MetadataArguments {
     /// Seconds that are measured, one question at a time.
     #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
     pub seconds: u32,
+}
+
+/// `connections`.
+#[derive(Args, Debug, Clone, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct ConnectionsArguments {
+    /// Where the broker is.
+    #[command(flatten)]
+    #[serde(flatten)]
+    pub target: TargetArguments,
+    /// Connections that ask once and then stay.
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = within(0, CONNECTIONS_MAX))]
+    pub idle: u64,
+    /// Connections that ask for the topic's metadata without a pause.
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = within(1, CONNECTIONS_MAX))]
+    pub busy: u64,
+    /// Seconds that are measured.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: u32,
+}
+
+/// `run`.
+#[derive(Args, Debug, Clone)]
+pub struct RunArguments {
+    /// Scenarios: files, or folders of them.
+    #[arg(value_name = "SCENARIO", default_value = "bench/scenarios")]
+    pub scenarios: Vec<PathBuf>,
+    /// Where results go.
+    #[arg(short, long, value_name = "DIR", default_value = "results")]
+    pub output: PathBuf,
+    /// Where the brokers keep their data while they are measured; the disk under it is part of what is measured.
+    #[arg(long, value_name = "DIR", default_value = "target/bench-data")]
+    pub data_dir: PathBuf,
+    /// How long everything takes.
+    #[arg(long, value_enum, default_value_t = Profile::Full)]
+    pub profile: Profile,
+    /// Pairs of measurements [default: the profile's].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub pairs: Option<u32>,
+    /// Seconds of each measurement [default: the profile's].
+    #[arg(short, long, value_name = "SECONDS", value_parser = clap::value_parser!(u32).range(1..))]
+    pub seconds: Option<u32>,
+    /// Ringlog's binary [default: the one beside this program].
+    #[arg(long, value_name = "FILE")]
+    pub ringlog: Option<PathBuf>,
+    /// A folder with Apache Kafka's archives; it is filled from Maven Central if they are not there.
+    #[arg(long, value_name = "DIR", default_value = "tests/clients/.cache/java-reference")]
+    pub kafka_jars: PathBuf,
+    /// What Kafka is assembled by.
+    #[arg(long, value_name = "FILE", default_value = "tests/clients/java/pom.xml")]
+    pub kafka_pom: PathBuf,
+    /// Confine the brokers to these cores, as taskset takes them [default: all].
+    #[arg(long, value_name = "CORES")]
+    pub broker_cores: Option<String>,
+    /// The core this program keeps to [default: the last one it may use].
+    #[arg(long, value_name = "CORE")]
+    pub core: Option<usize>,
+    /// Do not measure the disk first.
+    #[arg(long)]
+    pub skip_disk: bool,
+    /// Say nothing while measuring.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// How long a run takes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Profile {
+    /// Five pairs of a minute each, Kafka warmed up for three.
+    Full,
+    /// Three pairs of eight seconds: an order of magnitude.
+    Quick,
+    /// One pair of two seconds: whether it works at all.
+    Smoke,
+}
+
+impl RunArguments {
+    /// Pairs of measurements.
+    pub fn pairs(&self) -> u32 {
+        self.pairs.unwrap_or(match self.profile {
+            Profile::Full => 5,
+            Profile::Quick => 3,
+            Profile::Smoke => 1,
+        })
+    }
+
+    /// Seconds of each.
+    pub fn seconds(&self) -> u32 {
+        self.seconds.unwrap_or(match self.profile {
+            Profile::Full => 60,
+            Profile::Quick => 8,
+            Profile::Smoke => 2,
+        })
+    }
+
+    /// Seconds before the first.
+    pub fn warmup_seconds(&self, kind: BrokerKind) -> u32 {
+        match (self.profile, kind) {
+            (Profile::Full, BrokerKind::Ringlog) => 60,
+            (Profile::Full, BrokerKind::Kafka) => 180,
+            (Profile::Quick, BrokerKind::Ringlog) => 5,
+            (Profile::Quick, BrokerKind::Kafka) => 20,
+            (Profile::Smoke, _) => 0,
+        }
+    }
+}
+
+/// `report`.
+#[derive(Args, Debug, Clone)]
+pub struct ReportArguments {
+    /// What `run` wrote.
+    #[arg(value_name = "DIR", default_value = "results")]
+    pub folder: PathBuf,
 }
 
 /// `disk`.

@@ -45,7 +45,7 @@ pub fn exists(pid: u32) -> bool {
 }
 
 /// Processor seconds and resident bytes.
-fn of_process(pid: &str) -> Option<(f64, u64)> {
+pub fn of_process(pid: &str) -> Option<(f64, u64)> {
     parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
 }
 

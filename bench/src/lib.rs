@@ -8,10 +8,12 @@
 //! - [`latency`], [`meter`], [`cpu`], [`progress`]: what is noted; [`result`], [`outcome`]: what is written down
 //! - [`setup`], [`shard`], [`line`](mod@line), [`signal`]: how a broker is reached
 //! - [`member`]: a member of a group
+//! - [`scenario`], [`compare`], [`report`]: two brokers in turn, what shall be reached, what came out
 //! - [`failure`], [`limits`]: who is to blame; every bound
 
 pub mod command_line;
 pub mod commands;
+pub mod compare;
 pub mod consumer;
 pub mod cpu;
 pub mod drive;
@@ -29,8 +31,10 @@ pub mod outcome;
 pub mod payload;
 pub mod plan;
 pub mod progress;
+pub mod report;
 pub mod reread;
 pub mod result;
+pub mod scenario;
 pub mod session;
 pub mod setup;
 pub mod shard;

@@ -5,12 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use ringlog_bench::command_line::CommandLine;
 use ringlog_bench::commands;
-use ringlog_bench::failure::BenchFailure;
-use ringlog_bench::outcome::Reader;
-use ringlog_bench::progress::Progress;
 
 fn main() -> ExitCode {
-    match measure(&CommandLine::parse()) {
+    match commands::run(&CommandLine::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(failure) => {
@@ -18,14 +15,4 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-/// Measures and tells; whether the run counts.
-fn measure(line: &CommandLine) -> Result<bool, BenchFailure> {
-    let outcome = commands::run(&line.command)?;
-    Progress::new(outcome.own.quiet).end();
-    outcome.save()?;
-    let reader = if outcome.own.json { Reader::Program } else { Reader::Person };
-    print!("{}", outcome.printed(reader));
-    Ok(outcome.counts())
 }

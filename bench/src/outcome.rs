@@ -51,6 +51,7 @@ pub fn blank(command: &str, arguments: &impl Serialize) -> BenchResult {
         cpu: Cpu::default(),
         catch_up: None,
         groups: None,
+        connections: None,
         disk: None,
     }
 }
@@ -149,6 +150,19 @@ impl Outcome {
                 groups.generations,
                 groups.heartbeats,
                 groups.heartbeats_refused
+            );
+        }
+        if let Some(cost) = &result.connections {
+            let megabytes = |bytes: u64| bytes as f64 / 1e6;
+            let _ = writeln!(
+                text,
+                "connections  {} idle, {} busy: the broker grew from {:.1} to {:.1} to {:.1} MB, {:.1} KB each",
+                cost.idle,
+                cost.busy,
+                megabytes(cost.broker_bytes_before),
+                megabytes(cost.broker_bytes_idle),
+                megabytes(cost.broker_bytes_busy),
+                cost.broker_bytes_per_connection / 1e3
             );
         }
         if let Some(caught) = &result.catch_up {

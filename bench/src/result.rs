@@ -25,7 +25,7 @@ pub const RESULT_VERSION: u32 = 1;
 pub struct BenchResult {
     /// [`RESULT_VERSION`].
     pub version: u32,
-    /// The subcommand: `load`, `capacity`, `consume`, `commits`, `groups`, `metadata`, `disk`.
+    /// The subcommand: `load`, `capacity`, `consume`, `commits`, `groups`, `metadata`, `connections`, `disk`.
     pub command: String,
     /// Every option by its long name, defaults included: `{"record-bytes": 1024, ...}`.
     pub parameters: BTreeMap<String, serde_json::Value>,
@@ -52,6 +52,9 @@ pub struct BenchResult {
     pub catch_up: Option<CatchUp>,
     /// How the group came together: `groups` only.
     pub groups: Option<GroupFormation>,
+    /// What a connection costs: `connections` only.
+    #[serde(default)]
+    pub connections: Option<ConnectionCost>,
     /// What the directory can do: `disk` only.
     pub disk: Option<DiskReport>,
 }
@@ -227,6 +230,23 @@ pub struct GroupFormation {
     pub heartbeats_refused: u64,
 }
 
+/// What connections cost the broker in resident memory.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct ConnectionCost {
+    /// Connections that asked once and stayed.
+    pub idle: u64,
+    /// Connections that asked without a pause.
+    pub busy: u64,
+    /// The broker's memory before the first.
+    pub broker_bytes_before: u64,
+    /// With the idle ones.
+    pub broker_bytes_idle: u64,
+    /// With all, at the end of the measured part.
+    pub broker_bytes_busy: u64,
+    /// What it grew by, for each of all connections.
+    pub broker_bytes_per_connection: f64,
+}
+
 /// What a directory can do.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DiskReport {
@@ -316,6 +336,7 @@ mod tests {
             cpu: Cpu::default(),
             catch_up: None,
             groups: None,
+            connections: None,
             disk: None,
         }
     }

@@ -18,13 +18,13 @@ use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass, WriteSync};
 use ringlog_runtime::uring::{UringEnvironment, UringFile, wall_clock};
 
-use crate::command_line::DiskArguments;
+use crate::command_line::{DiskArguments, OwnArguments};
 use crate::failure::BenchFailure;
 use crate::filler::Filler;
 use crate::latency::Recorder;
 use crate::outcome::{Outcome, blank};
 use crate::progress::Progress;
-use crate::result::{DiskCell, DiskReport, DiskSpace, Verdict};
+use crate::result::{BenchResult, DiskCell, DiskReport, DiskSpace, Verdict};
 use crate::shard::on_shard;
 use crate::signal::Signal;
 
@@ -80,6 +80,14 @@ pub fn run(arguments: &DiskArguments) -> Result<Outcome, BenchFailure> {
     result.verdict = Verdict::Kept;
     result.verdict_words = "every write succeeded".to_owned();
     Ok(Outcome { result, logs: Vec::new(), own: arguments.own.clone() })
+}
+
+/// Ten seconds of it, for a run that wants to know its disk.
+///
+/// # Errors
+/// [`BenchFailure::Host`] if the directory cannot be written.
+pub fn quick(folder: &Path, own: OwnArguments) -> Result<BenchResult, BenchFailure> {
+    run(&DiskArguments { data_dir: folder.to_owned(), quick: true, own }).map(|outcome| outcome.result)
 }
 
 fn combinations(quick: bool) -> Vec<Combination> {

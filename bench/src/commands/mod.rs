@@ -2,6 +2,7 @@
 
 pub mod capacity;
 pub mod commits;
+pub mod connections;
 pub mod consume;
 pub mod disk;
 pub mod groups;
@@ -9,21 +10,36 @@ pub mod load;
 pub mod metadata;
 
 use crate::command_line::Command;
+use crate::compare;
 use crate::failure::BenchFailure;
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, Reader};
+use crate::progress::Progress;
+use crate::report;
 
-/// Runs a subcommand.
+/// Runs a subcommand and tells what it came to; whether that counts.
 ///
 /// # Errors
 /// [`BenchFailure`] if there is nothing to tell.
-pub fn run(command: &Command) -> Result<Outcome, BenchFailure> {
+pub fn run(command: &Command) -> Result<bool, BenchFailure> {
     match command {
-        Command::Load(arguments) => load::run(arguments),
-        Command::Capacity(arguments) => capacity::run(arguments),
-        Command::Consume(arguments) => consume::run(arguments),
-        Command::Commits(arguments) => commits::run(arguments),
-        Command::Groups(arguments) => groups::run(arguments),
-        Command::Metadata(arguments) => metadata::run(arguments),
-        Command::Disk(arguments) => disk::run(arguments),
+        Command::Load(arguments) => told(load::run(arguments)?),
+        Command::Capacity(arguments) => told(capacity::run(arguments)?),
+        Command::Consume(arguments) => told(consume::run(arguments)?),
+        Command::Commits(arguments) => told(commits::run(arguments)?),
+        Command::Groups(arguments) => told(groups::run(arguments)?),
+        Command::Metadata(arguments) => told(metadata::run(arguments)?),
+        Command::Connections(arguments) => told(connections::run(arguments)?),
+        Command::Disk(arguments) => told(disk::run(arguments)?),
+        Command::Run(arguments) => compare::session::run(arguments),
+        Command::Report(arguments) => report::run(arguments),
     }
+}
+
+/// Saves and prints an outcome.
+fn told(outcome: Outcome) -> Result<bool, BenchFailure> {
+    Progress::new(outcome.own.quiet).end();
+    outcome.save()?;
+    let reader = if outcome.own.json { Reader::Program } else { Reader::Person };
+    print!("{}", outcome.printed(reader));
+    Ok(outcome.counts())
 }
