@@ -253,6 +253,23 @@ impl DiskFailure {
     pub fn is_not_found(&self) -> bool {
         self.error.kind() == io::ErrorKind::NotFound
     }
+
+    /// The same failure, to tell somebody else of.
+    pub fn copy(&self) -> DiskFailure {
+        let DiskFailure { operation, path, position, error } = self;
+        let error = match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        };
+        DiskFailure { operation, path: path.clone(), position: *position, error }
+    }
+
+    /// Whether there was no room for it. The disk is sound, and the same may be tried again. Never true of a sync:
+    /// after a failed one nobody knows what is stable, whatever the reason.
+    pub fn is_out_of_space(&self) -> bool {
+        let is_full = matches!(self.error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        is_full && !self.operation.starts_with("sync")
+    }
 }
 
 impl fmt::Display for DiskFailure {

@@ -88,6 +88,12 @@ pub struct StoreConfig {
     pub index_cache_bytes_max: usize,
     /// Idempotent producers remembered per partition.
     pub producers_max: usize,
+    /// With less free on the file system, batches of clients are to be refused. At most a tenth of it counts.
+    pub free_bytes_min: u64,
+    /// Room kept for what must be written then, per shard. At most a twentieth of the file system for all of them.
+    pub reserve_bytes: u64,
+    /// How often to look how much is free, while something is written or there is too little.
+    pub space_look_interval: Duration,
 }
 
 impl StoreConfig {
@@ -112,6 +118,9 @@ impl StoreConfig {
             read_ahead_windows_max: 32,
             index_cache_bytes_max: 16 << 20,
             producers_max: 4096,
+            free_bytes_min: 512 << 20,
+            reserve_bytes: 64 << 20,
+            space_look_interval: Duration::from_secs(1),
         }
     }
 
@@ -136,6 +145,9 @@ impl StoreConfig {
             read_ahead_windows_max: 2,
             index_cache_bytes_max: 1 << 10,
             producers_max: 8,
+            free_bytes_min: 64 << 10,
+            reserve_bytes: 64 << 10,
+            space_look_interval: Duration::from_millis(50),
         }
     }
 
@@ -169,7 +181,10 @@ mod tests {
 
     #[test]
     fn both_sets_of_sizes_fit_together() {
-        StoreConfig::production().expect_consistent();
-        StoreConfig::tiny().expect_consistent();
+        for config in [StoreConfig::production(), StoreConfig::tiny()] {
+            config.expect_consistent();
+            // What was taken when the disk became full has room in the reserve, unless an operator wants less of it.
+            assert!(config.reserve_bytes >= config.undurable_bytes_max as u64);
+        }
     }
 }

@@ -15,7 +15,8 @@
 //! with nothing valid behind it is a write that never returned, and is dropped; an invalid frame with a valid
 //! one behind it is damage to what was acted by, and is reported, never dropped. What a start reads is acted by
 //! as well, so opening syncs it and puts the end frame there that a crash may have kept away. After a failed
-//! write the log takes no more: what the disk holds is unknown.
+//! write the log takes no more: what the disk holds is unknown. The file is allocated ahead, and zeros stand behind the
+//! last frame: so a full disk is met before anything of a frame is written, and the log is as before.
 
 pub mod meta_properties;
 
@@ -33,6 +34,9 @@ const HEADER_BYTES: usize = 32;
 const CHECKSUM_POSITION: usize = 28;
 const FILE_NAME: &str = "metadata.log";
 
+/// The file grows by multiples of this.
+const ALLOCATE_BYTES: u64 = 64 * 1024;
+
 /// Most bytes of one record set: far above any request's worth of topics.
 pub const FRAME_BODY_BYTES_MAX: usize = Limits::production().storage.metadata_frame_bytes_max;
 
@@ -44,6 +48,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub enum MetadataLogFailure {
     /// A file operation failed.
     Disk(DiskFailure),
+    /// The disk is full. Nothing was written.
+    NoRoom(DiskFailure),
     /// Records that were acted by are damaged.
     Corruption {
         /// The file.
@@ -67,7 +73,7 @@ pub enum MetadataLogFailure {
 impl fmt::Display for MetadataLogFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            MetadataLogFailure::Disk(failure) => failure.fmt(formatter),
+            MetadataLogFailure::Disk(failure) | MetadataLogFailure::NoRoom(failure) => failure.fmt(formatter),
             MetadataLogFailure::Corruption { path, position, reason } => write!(
                 formatter,
                 "the metadata log {} is damaged at byte {position}: {reason}; restore the file from a backup",
@@ -94,6 +100,8 @@ pub struct MetadataLog<E: Environment> {
     end: End,
     epoch: u32,
     fenced: bool,
+    /// The file's length.
+    allocated: u64,
 }
 
 /// Where the next frame goes and what it continues.
@@ -140,9 +148,11 @@ impl<E: Environment> MetadataLog<E> {
             file.truncate(end.position).await.map_err(MetadataLogFailure::Disk)?;
         }
         file.sync().await.map_err(MetadataLogFailure::Disk)?;
-        let mut log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false };
+        let allocated = end.position;
+        let mut log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false, allocated };
         log.write_last_frame_again(&bytes).await?;
         if !end.is_sealed {
+            log.allocate_for(HEADER_BYTES).await?;
             log.write_frame(&[], 0).await?;
         }
         Ok((log, records))
@@ -152,7 +162,7 @@ impl<E: Environment> MetadataLog<E> {
     ///
     /// # Errors
     /// After [`MetadataLogFailure::Disk`] whether they will be there after a restart is unknown, and the log
-    /// takes no more.
+    /// takes no more. After [`MetadataLogFailure::NoRoom`] it is as before.
     pub async fn append(&mut self, records: &[MetadataRecord]) -> Result<(), MetadataLogFailure> {
         if self.fenced {
             return Err(MetadataLogFailure::Fenced);
@@ -164,9 +174,25 @@ impl<E: Environment> MetadataLog<E> {
         if body.len() > FRAME_BODY_BYTES_MAX {
             return Err(MetadataLogFailure::TooLarge { body_bytes: body.len() });
         }
+        self.allocate_for(2 * HEADER_BYTES + body.len()).await?;
         self.write_frame(&body, records.len()).await?;
         // The records are on the disk and a start would act by them: nothing may go on as if they were not.
         self.write_frame(&[], 0).await.inspect_err(|_| self.fenced = true)
+    }
+
+    /// Makes the file long enough for so many bytes more.
+    async fn allocate_for(&mut self, bytes: usize) -> Result<(), MetadataLogFailure> {
+        let end = self.end.position + bytes as u64;
+        if end <= self.allocated {
+            return Ok(());
+        }
+        let length = end.next_multiple_of(ALLOCATE_BYTES);
+        match self.file.allocate(length).await {
+            Ok(()) => self.allocated = length,
+            Err(failure) if failure.is_out_of_space() => return Err(MetadataLogFailure::NoRoom(failure)),
+            Err(failure) => return Err(MetadataLogFailure::Disk(failure)),
+        }
+        Ok(())
     }
 
     /// Makes the last frame stable. All before it are, or it would not have been written; itself a process may
@@ -343,12 +369,14 @@ pub struct FrameFault {
     pub reason: String,
 }
 
-/// The frames of a metadata log's bytes; ends with the first that cannot be read.
+/// The frames of a metadata log's bytes; ends with the first that cannot be read, or before the zeros behind the last.
 pub fn each_frame(bytes: &[u8]) -> impl Iterator<Item = Result<ReadFrame, FrameFault>> {
+    let written = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let mut end = Some(End::START);
     std::iter::from_fn(move || {
         let here = end.take()?;
-        let rest = bytes.get(usize::try_from(here.position).ok()?..).filter(|rest| !rest.is_empty())?;
+        let position = usize::try_from(here.position).ok().filter(|position| *position < written)?;
+        let rest = bytes.get(position..)?;
         let read = Frame::at_start(rest).and_then(|frame| {
             frame.continues(&here)?;
             let records = frame.records()?;

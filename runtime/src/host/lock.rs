@@ -1,7 +1,7 @@
 //! One broker per data directory: a lock on `DIR/.lock` that ends with the process, however it ends.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::Path;
 
 use super::problem::HostProblem;
@@ -31,7 +31,11 @@ pub fn lock_directory(path: &Path) -> Result<DirectoryLock, HostProblem> {
     }
     // The number is for people (and the message above); the lock is what counts.
     let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(unusable)?;
+    match written {
+        // A full disk: nobody is told the number.
+        Err(error) if error.kind() == ErrorKind::StorageFull => {}
+        written => written.map_err(unusable)?,
+    }
     Ok(DirectoryLock { _file: file })
 }
 

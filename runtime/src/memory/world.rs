@@ -385,6 +385,11 @@ impl WorldHandle {
         &self.state.client_arena
     }
 
+    /// The disk, to look at and to damage.
+    pub fn disk(&self) -> DiskView<'_> {
+        DiskView { state: &self.state }
+    }
+
     /// Starts a client's task.
     #[track_caller]
     pub fn spawn(&self, task: impl Future<Output = ()> + 'static) {
@@ -444,6 +449,16 @@ impl DiskView<'_> {
     pub fn fail(&self, operation: DiskOperation, nth: u64) {
         assert!(nth > 0, "the next operation is number 1");
         self.state.ordered_failures.borrow_mut().push((operation, nth));
+    }
+
+    /// Whether a failure that was asked for has not come yet.
+    pub fn has_ordered_failure(&self) -> bool {
+        !self.state.ordered_failures.borrow().is_empty()
+    }
+
+    /// No failure that was asked for comes any more.
+    pub fn forget_ordered_failures(&self) {
+        self.state.ordered_failures.borrow_mut().clear();
     }
 
     /// Makes the disk this large; writes beyond it fail with ENOSPC.

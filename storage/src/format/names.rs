@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   DIR/orders-0/00000000000000000000.log  .index  .timeindex   leader-epoch-checkpoint   partition.metadata
-//!   DIR/journal/shard-0/00000001.journal   DIR/checkpoint/shard-0-1.checkpoint   recovered-0.checkpoint
+//!   DIR/journal/shard-0/00000001.journal   reserve   DIR/checkpoint/shard-0-1.checkpoint   recovered-0.checkpoint
 //!   DIR/orders-0.3f..e1-delete (being removed)   DIR/orders-0.3f..e1-stray (not the topic it is named for)
 //! ```
 
@@ -103,6 +103,11 @@ pub fn parse_journal_file(name: &str) -> Option<u32> {
         return None;
     }
     number.parse().ok()
+}
+
+/// The file beside a journal that holds room for when the disk is full.
+pub fn reserve_file(directory: &Path) -> PathBuf {
+    directory.join("reserve")
 }
 
 /// Where checkpoints lie.

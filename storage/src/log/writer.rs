@@ -9,7 +9,7 @@
 //! ```
 //!
 //! Always true: a step is planned under the borrow and executed after it; a failed step fences the store, and
-//! nothing is reported of it. A crash between any two steps finds in the files a prefix of the truth plus
+//! nothing is reported of it. A step that found no room on the disk left the state as it was, and is planned anew. A crash between any two steps finds in the files a prefix of the truth plus
 //! garbage behind it, and the checkpoint and journal know where the prefix ends.
 
 use std::path::PathBuf;
@@ -24,6 +24,7 @@ use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::LogShared;
 use crate::log::state::{FlushTarget, LogState};
 use crate::log::tail::Parts;
+use crate::store::space::WhenSpent;
 use crate::store::{StoreShared, passed_segments};
 
 /// The next operation for a log.
@@ -81,9 +82,19 @@ async fn run<E: Environment>(store: Rc<StoreShared<E>>, log: Rc<LogShared>) {
         if matches!(step, Step::Idle) {
             break;
         }
-        if let Err(failure) = execute(&store, &log, step).await {
-            store.fail(failure);
-            break;
+        match execute(&store, &log, step).await {
+            Err(failure) if failure.is_out_of_space() => {
+                if let Err(failure) = store.make_disk_room(WhenSpent::Wait, failure).await {
+                    store.fail(failure);
+                    break;
+                }
+                continue;
+            }
+            Err(failure) => {
+                store.fail(failure);
+                break;
+            }
+            Ok(()) => {}
         }
         store.progressed(&log);
         passed_segments::remove_soon(&store, &log);
@@ -192,7 +203,7 @@ fn plan_write<E: Environment>(
         return Step::Create { segment };
     }
     if block_ceil(end) > open.allocated {
-        let step = store.config.allocate_step_bytes_max;
+        let step = store.allocate_step_bytes_max();
         return Step::Allocate { segment, length: state.allocation_for(open, end, step) };
     }
     let start = block_floor(open.written);
@@ -237,7 +248,10 @@ async fn execute<E: Environment>(
         Step::Allocate { segment, length } => {
             let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
             file.allocate(length).await?;
-            change(log, segment, |open| open.allocated = length);
+            change(log, segment, |open| {
+                store.space.took(length.saturating_sub(open.allocated));
+                open.allocated = length;
+            });
         }
         Step::Write { segment, start, end, parts, rest, sync } => {
             let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;
@@ -275,7 +289,9 @@ async fn execute<E: Environment>(
             });
         }
         Step::Epochs { text } => {
-            replace_file(&store.env, &leader_epoch_checkpoint(&log.directory), text.as_bytes()).await?;
+            let path = leader_epoch_checkpoint(&log.directory);
+            let replaced = replace_file(&store.env, &path, text.as_bytes()).await;
+            replaced.inspect_err(|_| log.state.borrow_mut().epochs_changed = true)?;
         }
         Step::Sealed => {
             let mut state = log.state.borrow_mut();

@@ -29,6 +29,7 @@ use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::{CheckpointBody, PartitionRecord};
 use crate::format::names::{checkpoint_directory, journal_root, recovered_checkpoint};
 use crate::log::SegmentSummary;
+use crate::store::space;
 use checkpoints::Lives;
 use directories::PartitionDirectory;
 use replay::Replay;
@@ -106,6 +107,7 @@ pub async fn recover<E: Environment>(
     data_dir: &Path,
     config: &StoreConfig,
 ) -> Result<Recovered, StoreFailure> {
+    space::give_back_if_short(env, data_dir, config).await?;
     prepare(env, data_dir).await?;
     let lives = checkpoints::read(env, data_dir).await?;
     let found = directories::list(env, data_dir).await?;

@@ -29,6 +29,7 @@ use crate::log::segment::GrowingIndex;
 use crate::log::writer::flush;
 use crate::signal::Signal;
 use crate::store::journal::JournalMark;
+use crate::store::space::WhenSpent;
 use crate::store::{Phase, StoreShared};
 
 /// Logs that a checkpoint flushes at the same time: a file system shares one commit of its own among syncs that
@@ -222,7 +223,8 @@ async fn write<E: Environment>(
     let path = shard_checkpoint(&store.data_dir, store.env.shard().0, number);
     // A crash here, or while the file is replaced: the other file, which is newer than what is replaced, stays
     // valid, and the journal still holds everything since.
-    replace_file(&store.env, &path, &body.to_bytes()).await?;
+    let bytes = body.to_bytes();
+    store.with_room(WhenSpent::Wait, async || replace_file(&store.env, &path, &bytes).await).await?;
     keeping.number.set(number);
     let older = keeping.newest.replace(mark);
     store.journal.free_up_to(older.sequence);
@@ -237,7 +239,7 @@ async fn close<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFai
     }
     for log in store.all_logs() {
         log.changed.when(|| !log.state.borrow().writer.is_running).await;
-        finish(store, &log).await?;
+        store.with_room(WhenSpent::Wait, async || finish(store, &log).await).await?;
     }
     // A crash here: not clean, so the next start scans; it finds the same ends.
     write(store, store.journal.committed(), true).await?;

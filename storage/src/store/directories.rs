@@ -30,6 +30,7 @@ use crate::log::state::LogState;
 use crate::log::{LogIdentity, LogShared, SegmentSummary};
 use crate::signal::Signal;
 use crate::store::StoreShared;
+use crate::store::space::WhenSpent;
 
 /// The directories that a task works on.
 #[derive(Default)]
@@ -78,7 +79,9 @@ pub(super) async fn create<E: Environment>(
     let (record, sealed, damage) = match recovered {
         Some(found) => (found.record.clone(), found.sealed.clone(), found.damage.clone()),
         None => {
-            make_directory(store, &identity, &directory).await?;
+            // Each step of it goes on from what an earlier attempt left.
+            let make = async || make_directory(store, &identity, &directory).await;
+            store.with_room(WhenSpent::GiveUp, make).await?;
             (empty_record(&identity), Vec::new(), None)
         }
     };
@@ -162,7 +165,8 @@ pub(super) async fn delete<E: Environment>(
     store.check()?;
     let env = &store.env;
     let aside = deleted_directory(&log.directory, env.random());
-    env.rename(&log.directory, &aside).await?;
+    // The longer name may need room, and who deletes to make room must not wait for it.
+    store.with_room(WhenSpent::GiveUp, async || env.rename(&log.directory, &aside).await).await?;
     // A crash before the sync may bring the log back; its topic is deleted, so nobody opens it.
     env.sync_directory(&store.data_dir).await?;
     let store = store.clone();

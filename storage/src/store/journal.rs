@@ -10,7 +10,8 @@
 //!
 //! Always true: commit n + 1 is submitted after commit n completed, so a missing commit with a later one behind
 //! it was damaged, not torn. A file is written over only when both kept checkpoints are past its last commit.
-//! A failed write fences the store: nothing after it is told, nothing is tried again.
+//! A failed write fences the store: nothing after it is told, nothing is tried again. On a full disk the ring stays as
+//! long as it is: commits need no new room.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,13 +23,14 @@ use ringlog_runtime::buffer::{DIRECT_ALIGNMENT, Slice};
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass, WriteSync};
 
 use crate::config::StoreConfig;
-use crate::disk::{BLOCK, buffer, parent};
+use crate::disk::{BLOCK, buffer, parent, remove_file_if_present};
 use crate::format::commit::{
     CommitEntry, CommitPlace, ENTRY_BYTES, EntryKind, HEADER_BYTES, padded_bytes, write_commit,
 };
 use crate::format::names::{journal_directory, journal_file, parse_journal_file};
 use crate::log::LogShared;
 use crate::signal::Signal;
+use crate::store::space::WhenSpent;
 use crate::store::{StoreShared, passed_segments};
 
 /// Notes of durable ends that ride along in one commit at most.
@@ -367,7 +369,11 @@ async fn write<E: Environment>(store: &Rc<StoreShared<E>>, commit: &PackedCommit
     let payload = commit.payload.iter().map(|slice| &**slice);
     let checksum = write_commit(place, &commit.entries, payload, target.as_mut_slice());
     // A crash here, before, or while this is written: the commit does not verify, and nothing in it was told.
-    file.write_at(position, vec![target.freeze()], WriteSync::BeforeCompletion).await?;
+    // Only a file system that never writes in place finds no room here; the same bytes then go to the same place again.
+    let bytes_of_commit = target.freeze();
+    let write =
+        async || file.write_at(position, vec![bytes_of_commit.clone()], WriteSync::BeforeCompletion).await;
+    store.with_room(WhenSpent::Wait, write).await?;
     // A crash here: the commit verifies and is replayed; telling too little is allowed.
     journal.committed_at(JournalMark { sequence: place.sequence, checksum }, bytes as u64);
     store.counts.committed(bytes, commit.entries.len(), env.now().since(began));
@@ -403,7 +409,7 @@ fn make_file_ahead<E: Environment>(store: &Rc<StoreShared<E>>) {
         let mut ring = journal.ring.borrow_mut();
         let total: u64 = ring.files.iter().map(|file| file.length).sum();
         let is_too_much = total + store.config.journal_file_bytes > store.config.journal_bytes_max;
-        if is_too_much || journal.is_making_file.replace(true) {
+        if is_too_much || store.space.is_short() || journal.is_making_file.replace(true) {
             return;
         }
         ring.next_number += 1;
@@ -415,9 +421,18 @@ fn make_file_ahead<E: Environment>(store: &Rc<StoreShared<E>>) {
         match make_file(&store.env, &path, store.config.journal_file_bytes).await {
             Ok(file) => {
                 let length = store.config.journal_file_bytes;
+                store.space.took(length);
                 store.journal.ring.borrow_mut().files.push(RingFile { file, length, last_sequence: 0 });
                 store.journal.is_making_file.set(false);
                 store.journal.space.notify();
+            }
+            Err(failure) if failure.is_out_of_space() => {
+                // The ring goes on with the files it has.
+                store.space.ran_out(store.env.shard(), &failure);
+                if let Err(failure) = remove_file_if_present(&store.env, &path).await {
+                    store.fail(failure);
+                }
+                store.journal.is_making_file.set(false);
             }
             Err(failure) => store.fail(failure),
         }

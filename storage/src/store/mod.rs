@@ -8,10 +8,10 @@
 //! ```
 //!
 //! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs),
-//! `passed_segments` (removing what lies below a log's start), `files`, `read_ahead`, `statistics`.
+//! `passed_segments` (removing what lies below a log's start), `space` (a full disk), `files`, `read_ahead`, `statistics`.
 //!
 //! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
-//! tried again; reading goes on. No borrow of a log's state lives across an await.
+//! tried again; reading goes on. A full disk is no failure. No borrow of a log's state lives across an await.
 
 mod checkpoints;
 pub(crate) mod directories;
@@ -19,6 +19,7 @@ mod files;
 mod journal;
 pub(crate) mod passed_segments;
 pub(crate) mod read_ahead;
+pub(crate) mod space;
 pub(crate) mod statistics;
 
 use std::cell::{Cell, RefCell};
@@ -41,6 +42,7 @@ use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
 use read_ahead::ReadAhead;
+use space::{Space, WhenSpent};
 use statistics::StoreCounts;
 
 /// A log's promise moved on.
@@ -86,6 +88,7 @@ pub(crate) struct StoreShared<E: Environment> {
     pub indexes: IndexCache,
     pub read_ahead: ReadAhead,
     pub(crate) journal: Journal<E>,
+    pub(crate) space: Space<E>,
     pub(crate) housekeeping: Housekeeping,
     pub(crate) counts: StoreCounts,
 }
@@ -117,6 +120,7 @@ impl<E: Environment> LogStore<E> {
     ) -> Result<LogStore<E>, StoreFailure> {
         config.expect_consistent();
         let journal = Journal::open(&env, data_dir, &config).await?;
+        let space = Space::open(&env, data_dir, &config).await?;
         let shared = Rc::new(StoreShared {
             data_dir: data_dir.to_owned(),
             start: recovered.start(),
@@ -136,6 +140,7 @@ impl<E: Environment> LogStore<E> {
             indexes: IndexCache::new(config.index_cache_bytes_max),
             read_ahead: ReadAhead::new(config.read_ahead_windows_max),
             journal,
+            space,
             housekeeping: Housekeeping::default(),
             counts: StoreCounts::default(),
             env,
@@ -145,6 +150,8 @@ impl<E: Environment> LogStore<E> {
         checkpoints::begin(&shared).await?;
         shared.env.spawn(TaskClass::Network, journal::run(shared.clone()));
         shared.env.spawn(TaskClass::Storage, checkpoints::run(shared.clone()));
+        shared.env.spawn(TaskClass::Storage, space::run(shared.clone()));
+        shared.space.begin_waiting();
         Ok(LogStore { shared })
     }
 
@@ -215,6 +222,40 @@ impl<E: Environment> LogStore<E> {
         }
     }
 
+    /// Whether the disk has too little room for batches of clients. Everything else goes on: what a log is given it
+    /// takes, and what must be written has a reserve.
+    pub fn is_short_of_space(&self) -> bool {
+        self.shared.space.is_short()
+    }
+
+    /// Looks at the disk soon, though nothing may be written here.
+    pub fn look_at_disk(&self) {
+        self.shared.space.note_use();
+    }
+
+    /// Completes when [`LogStore::is_short_of_space`] is no longer what it was.
+    pub async fn space_changed(&self, was_short: bool) {
+        self.shared.space.until_changed(was_short).await;
+    }
+
+    /// After an operation beside the logs found no room: gives a piece of the reserve back for it.
+    ///
+    /// # Errors
+    /// There is none, or the disk refuses: it is not to be tried again.
+    pub async fn make_disk_room(&self, failure: DiskFailure) -> Result<(), DiskFailure> {
+        self.shared.make_disk_room(WhenSpent::GiveUp, failure).await
+    }
+
+    /// Something else in the data directory failed: nothing is written any more. Told here, unless another shard did.
+    pub fn fail(&self, failure: DiskFailure) {
+        self.shared.fail(failure);
+    }
+
+    /// Another shard's part of the data directory failed, and it told so.
+    pub fn fence(&self, failure: DiskFailure) {
+        self.shared.fence(failure);
+    }
+
     /// Why the store takes nothing any more.
     pub fn failure(&self) -> Option<Rc<DiskFailure>> {
         self.shared.failure()
@@ -254,11 +295,23 @@ impl<E: Environment> StoreShared<E> {
         }
     }
 
-    /// Fences the store: the first failure is kept, everyone who waits is woken to see it.
+    /// Fences the store: the first failure is kept and told, everyone who waits is woken to see it.
     pub fn fail(&self, failure: DiskFailure) {
-        tracing::error!(%failure, shard = self.env.shard().0, "the data directory failed; nothing is written any more");
-        self.failure.borrow_mut().get_or_insert_with(|| Rc::new(failure));
+        if self.fence(failure) {
+            let failure = self.failure().expect("just fenced");
+            tracing::error!(%failure, operation = failure.operation, path = %failure.path.display(), shard = self.env.shard().0,
+                "the data directory failed; nothing is written any more");
+        }
+    }
+
+    /// As [`StoreShared::fail`], without a word; false if the store was fenced before.
+    fn fence(&self, failure: DiskFailure) -> bool {
+        let is_first = self.failure.borrow().is_none();
+        if is_first {
+            *self.failure.borrow_mut() = Some(Rc::new(failure));
+        }
         self.wake_everyone();
+        is_first
     }
 
     fn set_closed(&self) {
@@ -272,6 +325,7 @@ impl<E: Environment> StoreShared<E> {
         self.room.notify();
         self.journal.notify();
         self.housekeeping.notify();
+        self.space.notify();
         for log in self.all_logs() {
             log.changed.notify();
         }
@@ -292,6 +346,14 @@ impl<E: Environment> StoreShared<E> {
             return crate::disk::BLOCK;
         }
         self.config.write_behind_bytes
+    }
+
+    /// By how much a segment file grows at most: where there is little room, by no more than it needs.
+    pub fn allocate_step_bytes_max(&self) -> u64 {
+        match self.space.is_short() {
+            true => crate::disk::BLOCK,
+            false => self.config.allocate_step_bytes_max,
+        }
     }
 
     /// The largest single write to a segment.
@@ -344,6 +406,7 @@ impl<E: Environment> StoreShared<E> {
             writer::kick(self, log);
         }
         self.housekeeping.note_append(|| self.env.now(), durability);
+        self.space.note_use();
         self.announce(log);
         if self.cache_bytes.get() > self.config.tail_cache_bytes_max {
             self.evict();
@@ -356,6 +419,7 @@ impl<E: Environment> StoreShared<E> {
             self.journal.enqueue(log);
         }
         self.housekeeping.note_append(|| self.env.now(), Durability::Durable);
+        self.space.note_use();
     }
 
     /// Sends a log to write its queued batches to its segment itself, if they are many.

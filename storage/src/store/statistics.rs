@@ -41,6 +41,12 @@ pub struct StoreStatistics {
     pub open_file_count: usize,
     /// Logs there are.
     pub log_count: usize,
+    /// Whether the disk has too little room for batches of clients.
+    pub is_short_of_space: bool,
+    /// With less free there is too little.
+    pub free_bytes_min: u64,
+    /// Room kept for what must be written then.
+    pub reserve_bytes: u64,
 }
 
 /// What only counting can tell.
@@ -94,6 +100,9 @@ impl<E: Environment> LogStore<E> {
             index_cache_bytes: store.indexes.bytes(),
             open_file_count: store.files.count(),
             log_count: store.logs.borrow().len(),
+            is_short_of_space: store.space.is_short(),
+            free_bytes_min: store.space.free_bytes_min(),
+            reserve_bytes: store.space.held_bytes(),
         }
     }
 }

@@ -94,6 +94,19 @@ pub struct Setup {
     pub deletes_records: bool,
     /// Whether old segments are given up.
     pub retires: bool,
+    /// Whether a read may find that the disk refuses.
+    pub reads_may_fail: bool,
+}
+
+/// How a life of the process under test ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Life {
+    /// The disk refused its start.
+    NotStarted,
+    /// The disk failed it.
+    Fenced,
+    /// In order.
+    Closed,
 }
 
 impl Setup {
@@ -114,6 +127,7 @@ impl Setup {
             leaves_gaps: false,
             deletes_records: false,
             retires: false,
+            reads_may_fail: false,
         }
     }
 
@@ -187,7 +201,7 @@ impl Setup {
             model.bytes_from(start)
         };
         assert_eq!(log.durable_end_offset().0, end);
-        let found = read_all(log, start, end).await;
+        let found = read_all_of(log, start, end, usize::from(self.reads_may_fail)).await;
         assert!(found == expected, "seed {seed}: partition {partition} has other bytes than were appended");
         self.compare_folds(seed, partition, log);
     }
@@ -311,22 +325,56 @@ impl Setup {
 
     /// Opens and works as long as the disk lets it: any failure to open ends the attempt.
     pub async fn try_run(&self, world: &MemoryWorld, random: &mut Random, steps: usize) {
+        self.try_open_and_work(world, random, steps).await;
+    }
+
+    /// As [`Setup::try_run`], to the end in order.
+    pub async fn try_life(&self, world: &MemoryWorld, random: &mut Random, steps: usize) -> Life {
+        let Some(session) = self.try_open_and_work(world, random, steps).await else {
+            return Life::NotStarted;
+        };
+        let store = &session.stores[0];
+        match store.close().await {
+            Ok(()) => Life::Closed,
+            Err(_) => {
+                let promised = self.model.borrow().values().map(|log| log.promised).sum::<i64>();
+                for partition in 0..self.partitions {
+                    assert!(
+                        !self.append(&session, partition, 1, 10, 1).await,
+                        "a fenced store takes nothing"
+                    );
+                }
+                session.env.sleep_until(session.env.now() + std::time::Duration::from_secs(30)).await;
+                let promised_later = self.model.borrow().values().map(|log| log.promised).sum::<i64>();
+                assert_eq!(promised, promised_later, "and promises nothing");
+                Life::Fenced
+            }
+        }
+    }
+
+    async fn try_open_and_work(
+        &self,
+        world: &MemoryWorld,
+        random: &mut Random,
+        steps: usize,
+    ) -> Option<Session> {
         let env = self.environment(world, 0);
         let data_dir = Path::new(DATA_DIR);
-        let Ok(recovered) = recover(&env, data_dir, &self.config).await else { return };
+        let recovered = recover(&env, data_dir, &self.config).await.ok()?;
         let recovered = Arc::new(recovered);
         assert_eq!(recovered.damaged().count(), 0, "seed {}: a failing disk is not damage", world.seed());
         let opened = LogStore::open(env.clone(), data_dir, self.config.clone(), recovered.clone()).await;
-        let Ok(store) = opened else { return };
+        let store = opened.ok()?;
         env.spawn(TaskClass::Network, follow(store.clone(), self.model.clone()));
         let mut session = Session { env, stores: vec![store.clone()], logs: BTreeMap::new(), recovered };
         for partition in 0..self.partitions {
             let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
-            let Ok(log) = store.create_log(identity, self.log_config.clone()).await else { return };
+            let log = store.create_log(identity, self.log_config.clone()).await.ok()?;
             self.compare(world.seed(), partition, &log).await;
             session.logs.insert(partition, log);
         }
         self.work(&session, random, steps).await;
+        Some(session)
     }
 
     /// A few steps chosen by `random`.
@@ -468,6 +516,7 @@ impl Setup {
         let read = log.plan_read(Offset(from), Offset(end), bytes_max, AtLeastOne::Batch).expect("in range");
         let read = match read.execute().await {
             Ok(read) => read,
+            Err(ReadError::Disk(_)) if self.reads_may_fail => return,
             Err(error) => panic!("partition {partition} from {from}: {error}"),
         };
         let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
@@ -508,10 +557,22 @@ fn offsets(mut bytes: &[u8]) -> Vec<(i64, i64)> {
 
 /// Every batch of a log from `from` on.
 pub async fn read_all(log: &PartitionLog<Env>, from: i64, end: i64) -> Vec<u8> {
+    read_all_of(log, from, end, 0).await
+}
+
+/// As [`read_all`], asking again where the disk refuses so many reads.
+async fn read_all_of(log: &PartitionLog<Env>, from: i64, end: i64, mut refusals_max: usize) -> Vec<u8> {
     let (mut from, mut bytes) = (from, Vec::new());
     while from < end {
         let plan = log.plan_read(Offset(from), Offset(end), 16 << 10, AtLeastOne::Batch).expect("in range");
-        let read = plan.execute().await.unwrap_or_else(|error| panic!("from {from}: {error}"));
+        let read = match plan.execute().await {
+            Ok(read) => read,
+            Err(ReadError::Disk(_)) if refusals_max > 0 => {
+                refusals_max -= 1;
+                continue;
+            }
+            Err(error) => panic!("from {from}: {error}"),
+        };
         let piece: Vec<u8> = read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
         assert!(!piece.is_empty(), "nothing at {from} of {end}");
         let mut rest = piece.as_slice();
