@@ -49,15 +49,16 @@ fn run(arguments: &StartArguments) -> Result<(), Box<dyn Error>> {
     let needs = host::HostNeeds { pretend_absent: pretend_absent.clone() };
     let report = host::check(&config.log_dir, &needs)?;
     let _lock = host::lock_directory(&config.log_dir)?;
+    let cores = cores(config.cores)?;
     let shards = ShardsConfig {
-        cores: cores(config.cores)?,
+        cores: cores.clone(),
         idle_spin: config.idle_spin,
         arena_bytes_max: config.limits().memory.arena_bytes_max,
         mesh_capacity: config.limits().memory.mesh_capacity,
         pretend_absent,
         ..ShardsConfig::default()
     };
-    let start = Arc::new(broker_start(config)?);
+    let start = Arc::new(broker_start(config, cores.len() as u64)?);
     let report = Arc::new(report);
     uring::run_shards(shards, move |env: UringEnvironment, mailbox: Mailbox| {
         run_shard(env, mailbox, start.clone(), report.clone())
@@ -102,7 +103,7 @@ fn load_config(arguments: &StartArguments) -> Result<BrokerConfig, Box<dyn Error
     Ok(config)
 }
 
-fn broker_start(config: BrokerConfig) -> Result<BrokerStart, Box<dyn Error>> {
+fn broker_start(config: BrokerConfig, shard_count: u64) -> Result<BrokerStart, Box<dyn Error>> {
     let bind_addresses = config.listeners.iter().map(bind_address).collect::<Result<_, _>>()?;
     let metrics_address = config.metrics_listener.as_ref().map(bind_address).transpose()?;
     let default_host = std::fs::read_to_string(HOSTNAME_FILE)
@@ -112,6 +113,8 @@ fn broker_start(config: BrokerConfig) -> Result<BrokerStart, Box<dyn Error>> {
         tail_cache_bytes_max: limits.memory.tail_cache_bytes_max,
         open_files_max: limits.storage.open_segments_max,
         producers_max: limits.state.producers_per_partition_max,
+        free_bytes_min: config.disk_free_bytes_min,
+        reserve_bytes: config.disk_reserve_bytes / shard_count,
         ..StoreConfig::production()
     };
     Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store })

@@ -219,6 +219,8 @@ pub enum Refusal {
     },
     /// The disk of the partition failed; the log is fenced.
     Storage,
+    /// The disk has too little room for more records; it may have more soon.
+    DiskFull,
     /// The broker has no memory or queue space for this now; nothing was done.
     Overloaded,
     /// The broker is stopping; nothing was done.
@@ -328,7 +330,7 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::InvalidFetchSessionEpoch { .. } => ErrorCode::InvalidFetchSessionEpoch,
         Refusal::FetchSessionTopicIdMixed => ErrorCode::FetchSessionTopicIdError,
         Refusal::ResourceNotFound { .. } => ErrorCode::ResourceNotFound,
-        Refusal::Storage => ErrorCode::KafkaStorageError,
+        Refusal::Storage | Refusal::DiskFull => ErrorCode::KafkaStorageError,
         // Retriable, and producers repeat the same batch under the same sequence number.
         Refusal::Overloaded => ErrorCode::RequestTimedOut,
         // Retriable, and makes clients ask who leads now.
@@ -455,6 +457,7 @@ impl fmt::Display for Refusal {
                 write!(formatter, "the fetch session is at epoch {expected}, not {found}")
             }
             Refusal::ResourceNotFound { resource } => write!(formatter, "there is no {resource}"),
+            Refusal::DiskFull => formatter.write_str("the broker's disk is full"),
             Refusal::Overloaded => formatter.write_str("the broker has no room for this request now"),
             Refusal::ShuttingDown => formatter.write_str("the broker is shutting down"),
             Refusal::BrokerNotRegistered { broker } => write!(formatter, "broker {broker} is not registered"),
@@ -555,6 +558,7 @@ mod tests {
             Refusal::ShuttingDown,
             Refusal::RequestTimedOut,
             Refusal::Storage,
+            Refusal::DiskFull,
             Refusal::LeaderNotAvailable,
             Refusal::UnknownTopicOrPartition,
             Refusal::FetchSessionIdNotFound,

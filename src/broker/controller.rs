@@ -24,7 +24,7 @@ use ringlog_core::metadata::{
 use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::Environment;
 use ringlog_storage::LogIdentity;
-use ringlog_storage::metadata_log::MetadataLog;
+use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
 
 use crate::broker::calls::ReplyTo;
 use crate::broker::message::{Answer, Call};
@@ -89,6 +89,11 @@ pub fn decide(
     metadata::decide(image, &rules, command, random)
 }
 
+/// Whether a command makes directories: not while the disk is full.
+fn needs_room(command: &Command) -> bool {
+    matches!(command, Command::CreateTopics { .. } | Command::CreatePartitions { .. })
+}
+
 /// A new image and how it came about. One per change, shared by all shards.
 #[derive(Clone)]
 pub struct Change {
@@ -109,15 +114,20 @@ impl<E: Environment> Shard<E> {
     }
 
     async fn execute(self: &Rc<Self>, log: &mut MetadataLog<E>, command: Command) -> CommandReply {
+        if self.store.failure().is_some() {
+            return CommandReply::Refused(Refusal::Storage);
+        }
+        if needs_room(&command) && self.store.is_short_of_space() {
+            return CommandReply::Refused(Refusal::DiskFull);
+        }
         let image = self.image();
         let env = self.env.clone();
         let decision = decide(&image, &self.config, command, &mut || env.random());
         if decision.records.is_empty() {
             return decision.reply;
         }
-        if let Err(failure) = log.append(&decision.records).await {
-            tracing::error!(%failure, "the metadata log cannot be written; topics cannot change");
-            return CommandReply::Refused(Refusal::Storage);
+        if let Err(refusal) = self.write_records(log, &decision.records).await {
+            return CommandReply::Refused(refusal);
         }
         let image = Arc::new(image.replay_all(&decision.records));
         let change = Change { image, records: Arc::new(decision.records) };
@@ -128,6 +138,30 @@ impl<E: Environment> Shard<E> {
             shard.await;
         }
         decision.reply
+    }
+
+    async fn write_records(
+        &self,
+        log: &mut MetadataLog<E>,
+        records: &[MetadataRecord],
+    ) -> Result<(), Refusal> {
+        loop {
+            match log.append(records).await {
+                Ok(()) => return Ok(()),
+                // Whoever deletes a topic to make room must be able to.
+                Err(MetadataLogFailure::NoRoom(failure)) => {
+                    self.store.make_disk_room(failure).await.map_err(|_| Refusal::DiskFull)?;
+                }
+                Err(MetadataLogFailure::Disk(failure)) => {
+                    self.store.fail(failure);
+                    return Err(Refusal::Storage);
+                }
+                Err(failure) => {
+                    tracing::error!(%failure, "the metadata log cannot be written; topics cannot change");
+                    return Err(Refusal::Storage);
+                }
+            }
+        }
     }
 
     /// Acts by a new image: opens the logs of new partitions, deletes those of deleted topics.

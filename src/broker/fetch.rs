@@ -108,7 +108,7 @@ impl<E: Environment> Shard<E> {
     }
 
     fn look(&self, fetch: &PartitionFetch) -> Look<E> {
-        let partition = match self.leading(&fetch.partition) {
+        let partition = match self.reading(&fetch.partition) {
             Ok(partition) => partition,
             Err(refusal) => return Look::Refused(FetchRefused::new(refusal)),
         };

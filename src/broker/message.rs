@@ -10,6 +10,7 @@ use ringlog_core::refusal::Refusal;
 use ringlog_core::time::{Instant, Timestamp};
 use ringlog_replication::leader::Acks;
 use ringlog_runtime::buffer::Slice;
+use ringlog_runtime::environment::DiskFailure;
 
 use crate::broker::calls::CallTicket;
 use crate::broker::controller::Change;
@@ -70,6 +71,10 @@ pub enum Call {
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
     ApplyImage(Change),
+    /// The disk is full, another shard found: look for yourself.
+    LookAtDisk,
+    /// The data directory failed on another shard: write nothing there any more.
+    FenceDisk(DiskFailure),
     /// Say that you turn.
     Pulse,
     /// Say what you measure, with at most so many partitions one by one.

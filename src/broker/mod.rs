@@ -53,7 +53,9 @@ use ringlog_core::ids::ShardIndex;
 use ringlog_core::metadata::{
     Command, LastStop, ListenerRecord, MetadataImage, MetadataRecord, Registration, ReplayFault,
 };
-use ringlog_runtime::environment::{Environment, ListenFailure, Listener, Mailbox, MailboxFull, TaskClass};
+use ringlog_runtime::environment::{
+    DiskFailure, Environment, ListenFailure, Listener, Mailbox, MailboxFull, TaskClass,
+};
 use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
 use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
 
@@ -79,6 +81,8 @@ pub enum BrokerFailure {
     Replay(ReplayFault),
     /// Nobody could connect.
     Listen(ListenFailure),
+    /// The data directory failed while the broker ran; it served readers until it was told to stop.
+    DiskFailed(DiskFailure),
 }
 
 impl fmt::Display for BrokerFailure {
@@ -88,6 +92,11 @@ impl fmt::Display for BrokerFailure {
             BrokerFailure::Metadata(failure) => failure.fmt(formatter),
             BrokerFailure::Replay(fault) => fault.fmt(formatter),
             BrokerFailure::Listen(failure) => failure.fmt(formatter),
+            BrokerFailure::DiskFailed(failure) => write!(
+                formatter,
+                "the data directory failed while the broker ran: {failure}. What was acknowledged is in the journal; \
+                 repair or replace the disk and start again"
+            ),
         }
     }
 }
@@ -156,7 +165,10 @@ pub async fn run_first_shard<E: Environment>(
     stop.await;
     call_every_shard(&shard, || Call::Drain).await;
     call_every_shard(&shard, || Call::Close).await;
-    Ok(())
+    match shard.store.failure() {
+        None => Ok(()),
+        Some(failure) => Err(BrokerFailure::DiskFailed(failure.copy())),
+    }
 }
 
 /// Runs any other shard until the first one stops it.
@@ -291,6 +303,7 @@ fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>, early: Vec<(ShardIndex, Mes
     let env = &shard.env;
     env.spawn(TaskClass::Network, shard.clone().serve_mailbox(early));
     env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
+    env.spawn(TaskClass::Network, shard.clone().follow_the_disk());
     env.spawn(TaskClass::Network, shard.clone().watch_groups());
     env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
     env.spawn(TaskClass::Storage, shard.clone().keep_retention());

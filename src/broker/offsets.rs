@@ -26,7 +26,7 @@ impl<E: Environment> Shard<E> {
     }
 
     async fn find_offset(&self, find: &FindOffset) -> Result<Option<OffsetAndTime>, Refusal> {
-        let partition = self.leading(&find.partition)?;
+        let partition = self.reading(&find.partition)?;
         partition.check_epoch(find.current_leader_epoch)?;
         let high_watermark = partition.high_watermark();
         match find.target {
@@ -58,7 +58,7 @@ impl<E: Environment> Shard<E> {
         &self,
         find: &FindEpochEnd,
     ) -> Result<Option<(ringlog_core::ids::LeaderEpoch, Offset)>, Refusal> {
-        let partition = self.leading(&find.partition)?;
+        let partition = self.reading(&find.partition)?;
         partition.check_epoch(find.current_leader_epoch)?;
         Ok(partition.log.epoch_end_offset(find.leader_epoch))
     }

@@ -146,6 +146,11 @@ impl<E: Environment> Partition<E> {
         batch
     }
 
+    /// Every batch that waits; whoever empties the queue finds it empty.
+    pub fn take_all_waiting(&self) -> VecDeque<WaitingBatch> {
+        std::mem::take(&mut self.waiting.borrow_mut())
+    }
+
     /// Accepts one producer's batch: validates, compares with what its producer sent before, gives it offsets,
     /// appends. It is safe once the leader says so.
     ///

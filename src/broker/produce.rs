@@ -2,19 +2,21 @@
 //!
 //! ```text
 //!   call ──► admit: validate, producer state, offsets, append ──► journal ──► batches_durable ──► answer
-//!               └─ the log is closed or short of memory: the batch waits in its partition's queue, in order
+//!          │    └─ the log is closed or short of memory: the batch waits in its partition's queue, in order
+//!          └─ the disk is full: refused, nothing of it is looked at
 //! ```
 
 use std::rc::Rc;
 
+use ringlog_core::ids::ShardIndex;
 use ringlog_core::refusal::Refusal;
 use ringlog_replication::leader::{Acks, Effect};
 use ringlog_replication::pending_acks::Ticket;
-use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::environment::{DiskFailure, Environment, TaskClass};
 use ringlog_storage::DurableAdvance;
 
 use crate::broker::calls::ReplyTo;
-use crate::broker::message::{Answer, ProduceCall};
+use crate::broker::message::{Answer, Call, ProduceCall};
 use crate::broker::own_records::is_own;
 use crate::broker::partition::{Partition, WaitingBatch};
 use crate::broker::produces;
@@ -28,6 +30,7 @@ impl<E: Environment> Shard<E> {
         for (place, item) in call.partitions.into_iter().enumerate() {
             let ticket = produces::ticket(key, place);
             match self.leading(&item.partition) {
+                Ok(_) if self.store.is_short_of_space() => self.refuse_for_space(ticket),
                 Ok(partition) => {
                     let batch = WaitingBatch {
                         records: item.records,
@@ -47,8 +50,7 @@ impl<E: Environment> Shard<E> {
         loop {
             let advances = self.store.next_durable().await;
             if let Some(failure) = self.store.failure() {
-                self.disk_lost(&failure.to_string());
-                return;
+                return self.disk_lost(&failure).await;
             }
             for DurableAdvance { partition, durable_end_offset } in advances {
                 if let Ok(partition) = self.leading(&partition) {
@@ -76,6 +78,7 @@ impl<E: Environment> Shard<E> {
             let ready = partition.log.ready().await;
             let Some(batch) = partition.take_waiting() else { return };
             match ready {
+                Ok(()) if self.store.is_short_of_space() => self.refuse_for_space(batch.ticket),
                 Ok(()) => self.admit(&partition, batch),
                 Err(error) => self.refuse(batch.ticket, append_refusal(error)),
             }
@@ -136,18 +139,42 @@ impl<E: Environment> Shard<E> {
         }
     }
 
-    /// The data directory failed: nothing is acknowledged any more, nobody is left waiting.
-    fn disk_lost(self: &Rc<Self>, reason: &str) {
-        tracing::error!(
-            shard = self.env.shard().0,
-            reason,
-            "the data directory failed; its partitions are offline"
-        );
+    /// Refuses the batches that wait for their logs while the disk has too little room, for as long as the shard runs.
+    pub(super) async fn follow_the_disk(self: Rc<Self>) {
+        loop {
+            self.store.space_changed(false).await;
+            for partition in self.all_partitions() {
+                for batch in partition.take_all_waiting() {
+                    self.refuse_for_space(batch.ticket);
+                }
+            }
+            self.ask_others(|| Call::LookAtDisk).await;
+            self.store.space_changed(true).await;
+        }
+    }
+
+    fn refuse_for_space(self: &Rc<Self>, ticket: Ticket) {
+        self.counts.refused_for_space.one();
+        self.refuse(ticket, Refusal::DiskFull);
+    }
+
+    /// The data directory failed: nothing is acknowledged any more, on no shard, and nobody is left waiting. What can
+    /// still be read is read on.
+    async fn disk_lost(self: &Rc<Self>, failure: &DiskFailure) {
         for partition in self.all_partitions() {
             let effects = partition.abandon();
             self.carry_out(&partition, effects);
             self.waiting_fetches.disturbed(partition.id);
         }
         self.leave_all_seats();
+        self.ask_others(|| Call::FenceDisk(failure.copy())).await;
+    }
+
+    async fn ask_others(self: &Rc<Self>, call: impl Fn() -> Call) {
+        let others = (0..self.env.shard_count()).map(ShardIndex).filter(|other| *other != self.env.shard());
+        let asked: Vec<_> = others.map(|other| self.call(other, call())).collect();
+        for answer in asked {
+            answer.await;
+        }
     }
 }

@@ -161,7 +161,7 @@ impl<E: Environment> Shard<E> {
         partition.owner(self.env.shard_count())
     }
 
-    /// A partition this shard owns and this broker leads.
+    /// A partition this shard owns and this broker leads, to write to.
     ///
     /// # Errors
     /// There is no such partition, or its disk has failed.
@@ -171,6 +171,14 @@ impl<E: Environment> Shard<E> {
             None => Ok(partition),
             Some(_) => Err(Refusal::Storage),
         }
+    }
+
+    /// A partition this shard owns and this broker leads, to read from: what a failed disk still gives is given.
+    ///
+    /// # Errors
+    /// There is no such partition.
+    pub fn reading(&self, id: &TopicPartition) -> Result<Rc<Partition<E>>, Refusal> {
+        self.partition(id).ok_or(Refusal::UnknownTopicOrPartition)
     }
 
     /// A partition this shard owns, whatever state its disk is in.
@@ -280,6 +288,14 @@ impl<E: Environment> Shard<E> {
             Call::Command(command) => self.commands.push(command, reply_to),
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));
+            }
+            Call::LookAtDisk => {
+                self.store.look_at_disk();
+                self.answer(reply_to, Answer::Done);
+            }
+            Call::FenceDisk(failure) => {
+                self.store.fence(failure);
+                self.answer(reply_to, Answer::Done);
             }
             Call::Pulse => {
                 let disk_failed = self.store.failure().is_some();

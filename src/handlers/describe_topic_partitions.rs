@@ -29,10 +29,13 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     let image = shard.image();
     let most = i32::try_from(shard.config.described_partitions_max).unwrap_or(i32::MAX);
     let limit = asked.response_partition_limit.clamp(1, most) as usize;
-    let response = match check_cursor(&asked) {
+    let mut response = match check_cursor(&asked) {
         Ok(()) => page(&image, &asked, limit),
         Err(refusal) => refuse(&asked, &refusal),
     };
+    if shard.store.failure().is_some() {
+        mark_offline(&mut response.topics);
+    }
     Ok(request.respond(&shard, &response).await)
 }
 
@@ -56,6 +59,12 @@ fn refuse<'a>(
         ..refused_topic(topic.name, refusal)
     });
     DescribeTopicPartitionsResponse { topics: topics.collect(), ..DescribeTopicPartitionsResponse::default() }
+}
+
+/// On a failed disk every replica is offline.
+fn mark_offline(topics: &mut [DescribeTopicPartitionsResponseTopic<'_>]) {
+    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+    partitions.for_each(|partition| partition.offline_replicas.clone_from(&partition.replica_nodes));
 }
 
 fn page<'a>(

@@ -34,11 +34,17 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         create_missing(&shard, &metadata).await;
     }
     let image = shard.image();
+    let mut topics = topics(&image, &request, &metadata);
+    if shard.store.failure().is_some() {
+        // Still the leader, so that whoever reads finds it.
+        let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        partitions.for_each(|partition| partition.offline_replicas.clone_from(&partition.replica_nodes));
+    }
     let response = MetadataResponse {
         brokers: brokers(&image, &shard.config.listeners[request.listener].name),
         cluster_id: Some(image.cluster_id()),
         controller_id: shard.config.node_id.0,
-        topics: topics(&image, &request, &metadata),
+        topics,
         cluster_authorized_operations: match metadata.include_cluster_authorized_operations {
             true => operations::CLUSTER,
             false => AUTHORIZED_OPERATIONS_NOT_ASKED,

@@ -51,7 +51,7 @@ struct Joined {
 }
 
 /// Makes sure that there are coordinators: error code and port.
-async fn find_coordinator(client: &mut Client) -> (i16, i32) {
+pub async fn find_coordinator(client: &mut Client) -> (i16, i32) {
     let request =
         FindCoordinatorRequest { coordinator_keys: vec![GROUP], ..FindCoordinatorRequest::default() };
     let response = client.call(&request, 4).await;
@@ -132,7 +132,7 @@ async fn only_member(broker: &Broker) -> (Client, Joined) {
 }
 
 /// Waits until the coordinator has read its log.
-async fn until_loaded(client: &mut Client) {
+pub async fn until_loaded(client: &mut Client) {
     let stranger = Joined {
         error: 0,
         generation: 1,
@@ -143,7 +143,7 @@ async fn until_loaded(client: &mut Client) {
     while heartbeat(client, &stranger).await == COORDINATOR_LOAD_IN_PROGRESS {}
 }
 
-fn offset(
+pub fn offset(
     partition_index: i32,
     committed_offset: i64,
     text: Option<&str>,
@@ -157,7 +157,7 @@ fn offset(
 }
 
 /// Commits without being a member; one error per partition.
-async fn commit(client: &mut Client, offsets: Vec<OffsetCommitRequestPartition<'_>>) -> Vec<i16> {
+pub async fn commit(client: &mut Client, offsets: Vec<OffsetCommitRequestPartition<'_>>) -> Vec<i16> {
     let topics = vec![OffsetCommitRequestTopic { name: TOPIC, partitions: offsets, ..Default::default() }];
     let request = OffsetCommitRequest { group_id: GROUP, topics, ..OffsetCommitRequest::default() };
     commit_errors(&client.call(&request, 9).await)
@@ -170,7 +170,7 @@ fn commit_errors(response: &Response) -> Vec<i16> {
 }
 
 /// Offset and text of some partitions of the topic.
-async fn fetch_offsets(client: &mut Client, partitions: &[i32]) -> Vec<(i64, String)> {
+pub async fn fetch_offsets(client: &mut Client, partitions: &[i32]) -> Vec<(i64, String)> {
     let topics = vec![OffsetFetchRequestTopics {
         name: TOPIC,
         partition_indexes: partitions.to_vec(),

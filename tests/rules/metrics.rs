@@ -160,7 +160,11 @@ fn a_failed_disk_makes_the_broker_unready_and_leaves_it_alive() {
         assert_eq!(status, 503);
         assert!(why.contains("the disk of shard"), "{why}");
         assert_eq!(broker.page("/health").await.0, 200, "reading goes on");
-        assert_eq!(broker.metric("ringlog_disk_failed").await, Some(1.0));
+        assert_eq!(
+            broker.metric("ringlog_disk_failed").await,
+            Some(2.0),
+            "on both shards: it is one directory"
+        );
         assert_eq!(broker.metric("ringlog_ready").await, Some(0.0));
     });
 }

@@ -59,6 +59,10 @@ pub struct BrokerConfig {
     pub producer_id_expiration: Duration,
     /// `producer.id.expiration.check.interval.ms`.
     pub producer_id_expiration_check_interval: Duration,
+    /// `ringlog.disk.free.min.bytes`.
+    pub disk_free_bytes_min: u64,
+    /// `ringlog.disk.reserve.bytes`, of all shards.
+    pub disk_reserve_bytes: u64,
     /// `ringlog.durability`, for topics that do not say.
     pub durability: Durability,
     /// `ringlog.cores`; `None` for all.
@@ -268,6 +272,8 @@ impl BrokerConfig {
             producer_id_expiration: values.milliseconds("producer.id.expiration.ms"),
             producer_id_expiration_check_interval: values
                 .milliseconds("producer.id.expiration.check.interval.ms"),
+            disk_free_bytes_min: values.number("ringlog.disk.free.min.bytes"),
+            disk_reserve_bytes: values.number("ringlog.disk.reserve.bytes"),
             durability: Durability::parse(values.text("ringlog.durability").unwrap_or_default()),
             cores: Some(values.number("ringlog.cores")).filter(|&count| count > 0),
             idle_spin: Duration::from_micros(values.number("ringlog.idle.spin.us")),

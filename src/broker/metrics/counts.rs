@@ -66,6 +66,8 @@ pub struct ShardCounts {
     pub duplicate_batches: Count,
     /// Batches refused.
     pub refused_batches: Count,
+    /// Of them, because the disk was full.
+    pub refused_for_space: Count,
     /// Records sent.
     pub fetched_records: Count,
     /// Bytes of records sent.

@@ -69,7 +69,11 @@ families! {
         SHARDS_SILENT = "ringlog_shards_silent", Gauge, [], "Shards that did not answer within two seconds and are missing in this answer.";
         TOPICS = "ringlog_topics", Gauge, [], "Topics of the cluster.";
         DISK_FREE_BYTES = "ringlog_disk_free_bytes", Gauge, [], "Bytes free on the file system of the data directory.";
-        DISK_FAILED = "ringlog_disk_failed", Gauge, ["shard"], "1 if the shard's writes failed: its partitions are offline until a restart.";
+        DISK_FREE_BYTES_MIN = "ringlog_disk_free_min_bytes", Gauge, [], "With less free, records are refused (ringlog.disk.free.min.bytes, at most a tenth of the file system).";
+        DISK_FULL = "ringlog_disk_full", Gauge, ["shard"], "1 while the shard refuses records because too little is free; it takes them again by itself.";
+        DISK_RESERVE_BYTES = "ringlog_disk_reserve_bytes", Gauge, ["shard"], "Room the shard holds back for what must be written on a full disk.";
+        DISK_FULL_REFUSED = "ringlog_disk_full_refused_batches_total", Counter, ["shard"], "Batches refused because the disk was full.";
+        DISK_FAILED = "ringlog_disk_failed", Gauge, ["shard"], "1 if the data directory failed: nothing is written until a restart, what can be read is.";
     }
     "Recovery at start" {
         RECOVERY_SECONDS = "ringlog_recovery_duration_seconds", Gauge, [], "How long this start took to bring the data directory into order.";

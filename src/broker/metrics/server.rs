@@ -203,7 +203,7 @@ impl<E: Environment> MetricsServer<E> {
         let (status, content_type, body) = match question.page {
             Page::Metrics => (Status::Ok, CONTENT_TYPE, self.metrics().await),
             Page::Health => verdict(self.problems_of_life().await, "alive"),
-            Page::Ready => verdict(self.problems_of_service().await, "ready"),
+            Page::Ready => verdict(self.problems_of_service().await, self.readiness()),
         };
         Reply { status, content_type, body, head_only: question.head_only }
     }
@@ -262,6 +262,14 @@ impl<E: Environment> MetricsServer<E> {
         answers.into_iter().filter_map(problem).collect()
     }
 
+    /// How far clients are served, where they should be sent here. A full disk serves readers, and groups.
+    fn readiness(&self) -> &'static str {
+        match self.shard.borrow().as_ref().is_some_and(|shard| shard.store.is_short_of_space()) {
+            true => "ready to be read; the disk is full and records are refused",
+            false => "ready",
+        }
+    }
+
     async fn metrics(&self) -> String {
         let mut samples = Samples::default();
         self.add_broker(&mut samples).await;
@@ -296,6 +304,7 @@ impl<E: Environment> MetricsServer<E> {
     async fn add_shards(&self, samples: &mut Samples) {
         let Some(shard) = self.shard.borrow().clone() else { return };
         samples.add(&family::TOPICS, [], shard.image().topic_count());
+        samples.add(&family::DISK_FREE_BYTES_MIN, [], shard.store.statistics().free_bytes_min);
         let share = self.start.config.metrics_partitions_max.div_ceil(usize::from(self.env.shard_count()));
         let answers = self.ask_every_shard(&shard, || Call::Tell { partitions_max: share }).await;
         let silent_count = answers.iter().filter(|(_, answer)| answer.is_none()).count();

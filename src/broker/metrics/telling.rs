@@ -92,6 +92,9 @@ impl<E: Environment> Shard<E> {
     fn tell_storage(&self, samples: &mut Samples) {
         let (store, shard) = (self.store.statistics(), || [self.label()]);
         samples.add(&family::DISK_FAILED, shard(), self.store.failure().is_some());
+        samples.add(&family::DISK_FULL, shard(), store.is_short_of_space);
+        samples.add(&family::DISK_RESERVE_BYTES, shard(), store.reserve_bytes);
+        samples.add(&family::DISK_FULL_REFUSED, shard(), self.counts.refused_for_space.get());
         samples.add(&family::JOURNAL_COMMITS, shard(), store.journal_commit_count);
         samples.add(&family::JOURNAL_BYTES, shard(), store.journal_commit_bytes);
         samples.add(&family::JOURNAL_ENTRIES, shard(), store.journal_entry_count);
