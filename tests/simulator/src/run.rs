@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random};
+use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random, WorldHandle};
 
 use crate::administrator;
 use crate::checker::{self, Violation};
@@ -50,6 +50,8 @@ const LIFETIME_US_MAX: u64 = 5_000_000;
 /// How often a life begins on a disk that will be full, and how much room it has.
 const DISK_FILLS: PerMillion = PerMillion(100_000);
 const ROOM_BYTES_MAX: u64 = 1 << 20;
+/// How long it is full, or has room, where somebody else fills it again and again.
+const FILLING_US_MAX: u64 = 1 << 20;
 
 /// Something that serves Kafka clients in a world: the broker, or a stand-in to test the simulator with.
 pub trait Program {
@@ -235,6 +237,11 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
         let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
         world.disk().set_bytes_max(used + room);
     }
+    let is_over = Rc::new(Cell::new(false));
+    let fills_again = room.is_some() && random.coin();
+    if fills_again {
+        world.spawn(fill_again_and_again(world.handle(), is_over.clone(), random.fork(9)));
+    }
     let running = program.start(world, shard_count, bug);
     let lifetime = Duration::from_micros(often_small(LIFETIME_US_MAX, random));
     let end = match random.below(8) {
@@ -267,13 +274,30 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
             format!("{shard_count} shards, power lost at write {writes}")
         }
     };
+    is_over.set(true);
     world.disk().set_bytes_max(world.options().limits.disk_bytes_max);
     let end = match room {
+        Some(room) if fills_again => format!("{end}, with room for {room} bytes and then more or less"),
         Some(room) => format!("{end}, with room for {room} bytes"),
         None => end,
     };
     tracing::info!(at = ?Duration::from_nanos(world.now().0), "{end}");
     end
+}
+
+/// Somebody else gives back what they hold of the disk, and takes it again, until the life is over.
+async fn fill_again_and_again(world: WorldHandle, is_over: Rc<Cell<bool>>, mut random: Random) {
+    let mut is_full = true;
+    loop {
+        world.sleep(Duration::from_micros(often_small(FILLING_US_MAX, &mut random))).await;
+        if is_over.get() {
+            return;
+        }
+        is_full = !is_full;
+        let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
+        let room = if is_full { often_small(ROOM_BYTES_MAX, &mut random) } else { ROOM_BYTES_MAX * 64 };
+        world.disk().set_bytes_max(used + room);
+    }
 }
 
 /// Lives until the crash that was ordered; until one without order if it does not come.
