@@ -20,6 +20,8 @@ SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "conflu
          "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py", "ringlog-commands": "with_ringlog.py",
          "java-tools": "with_java_tools.py"}
 PACKAGE_INDEX = "package-index"
+# On a small disk of its own, with Ringlog's own answers: there is no reference for it.
+FULL_DISK = "full-disk"
 # Suites of other projects; those of the second list need Go or Rust and are run when asked for by name.
 OTHERS, OTHERS_BY_NAME = ["kafka-python-suite"], ["franz-go-suite", "rdkafka-suite"]
 
@@ -59,7 +61,7 @@ def small_scripts(kind, folder, names):
 
 def main():
     kind, *names = sys.argv[1:] or ["ringlog"]
-    names = names or [*SMALL, PACKAGE_INDEX, *OTHERS]
+    names = names or [*SMALL, *([FULL_DISK] if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-clients-"))
     totals, started = [], time.monotonic()
     try:
@@ -67,6 +69,8 @@ def main():
             totals += small_scripts(kind, folder / "small", small)
         if others := [name.removesuffix("-suite") for name in names if name in OTHERS + OTHERS_BY_NAME]:
             totals.append(run_script(HERE / "others.py", "--kind", kind, "--folder", folder / "others", *others))
+        if FULL_DISK in names:
+            totals.append(run_script(HERE / "with_full_disk.py"))
         if PACKAGE_INDEX in names:
             totals.append(run_script(HERE / "judges.py"))
             totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index"))
