@@ -14,7 +14,7 @@
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
 //! - [`metrics`]: what all of this tells of itself
-//! - [`calls`], [`deadlines`], [`opening`], [`refusals`]: tools of the above
+//! - [`calls`], [`deadlines`], [`opening`], [`refusals`], [`refused_producers`]: tools of the above
 
 pub mod calls;
 pub mod connections;
@@ -34,6 +34,7 @@ pub mod produce;
 pub mod producer_ids;
 pub mod produces;
 pub mod refusals;
+pub mod refused_producers;
 pub mod retention;
 pub mod service;
 pub mod shard;

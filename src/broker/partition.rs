@@ -10,7 +10,8 @@ use ringlog_core::config::{self, CompressionType, TopicConfig};
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicName, TopicPartition};
 use ringlog_core::producer_state::Admission;
 use ringlog_core::record_batch::{
-    BatchRules, BatchValidator, TargetCompression, TimestampType, ValidationDepth, validate_stored,
+    BatchHeader, BatchRules, BatchValidator, TargetCompression, TimestampType, ValidationDepth,
+    validate_stored,
 };
 use ringlog_core::refusal::Refusal;
 use ringlog_core::time::Timestamp;
@@ -22,6 +23,7 @@ use ringlog_storage::{AppendError, Durability, LogConfig, PartitionLog, Retentio
 
 use crate::broker::message::{Appended, PartitionFetch, ProducePrivileges};
 use crate::broker::refusals::append_refusal;
+use crate::broker::refused_producers::RefusedProducers;
 
 /// A partition this shard owns and this broker leads.
 pub struct Partition<E: Environment> {
@@ -35,6 +37,7 @@ pub struct Partition<E: Environment> {
     config: RefCell<Rc<TopicConfig>>,
     waiting: RefCell<VecDeque<WaitingBatch>>,
     draining: Cell<bool>,
+    refused_producers: RefusedProducers,
 }
 
 /// A producer's batch on its way into the log.
@@ -81,6 +84,7 @@ impl<E: Environment> Partition<E> {
             config: RefCell::new(config),
             waiting: RefCell::new(VecDeque::new()),
             draining: Cell::new(false),
+            refused_producers: RefusedProducers::default(),
         }
     }
 
@@ -151,6 +155,19 @@ impl<E: Environment> Partition<E> {
         std::mem::take(&mut self.waiting.borrow_mut())
     }
 
+    /// The disk has no room for a batch: what its producer sent behind it must not be taken before it.
+    pub fn note_refused(&self, records: &[u8]) {
+        // Bytes that are no batch would have been refused for that.
+        let Ok(header) = BatchHeader::parse(records) else { return };
+        if !self.knows_producer(&header) {
+            self.refused_producers.note(&header);
+        }
+    }
+
+    fn knows_producer(&self, batch: &BatchHeader) -> bool {
+        self.log.with_producers(|producers| producers.get(batch.producer_id()).is_some())
+    }
+
     /// Accepts one producer's batch: validates, compares with what its producer sent before, gives it offsets,
     /// appends. It is safe once the leader says so.
     ///
@@ -169,6 +186,9 @@ impl<E: Environment> Partition<E> {
             TimestampType::LogAppendTime => now,
             TimestampType::CreateTime => Timestamp::NONE,
         };
+        if !self.knows_producer(valid.header()) && self.refused_producers.must_wait(valid.header()) {
+            return Err(Refusal::DiskFull);
+        }
         let mut effects = Vec::new();
         let admission = self.log.with_producers(|producers| producers.admit(valid.header()))?;
         if let Admission::Duplicate { base_offset, last_offset, timestamp } = admission {

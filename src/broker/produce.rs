@@ -3,7 +3,7 @@
 //! ```text
 //!   call ──► admit: validate, producer state, offsets, append ──► journal ──► batches_durable ──► answer
 //!          │    └─ the log is closed or short of memory: the batch waits in its partition's queue, in order
-//!          └─ the disk is full: refused, nothing of it is looked at
+//!          └─ the disk is full: refused before it is validated
 //! ```
 
 use std::rc::Rc;
@@ -30,7 +30,9 @@ impl<E: Environment> Shard<E> {
         for (place, item) in call.partitions.into_iter().enumerate() {
             let ticket = produces::ticket(key, place);
             match self.leading(&item.partition) {
-                Ok(_) if self.store.is_short_of_space() => self.refuse_for_space(ticket),
+                Ok(partition) if self.store.is_short_of_space() => {
+                    self.refuse_for_space(&partition, &item.records, ticket);
+                }
                 Ok(partition) => {
                     let batch = WaitingBatch {
                         records: item.records,
@@ -78,7 +80,9 @@ impl<E: Environment> Shard<E> {
             let ready = partition.log.ready().await;
             let Some(batch) = partition.take_waiting() else { return };
             match ready {
-                Ok(()) if self.store.is_short_of_space() => self.refuse_for_space(batch.ticket),
+                Ok(()) if self.store.is_short_of_space() => {
+                    self.refuse_for_space(&partition, &batch.records, batch.ticket);
+                }
                 Ok(()) => self.admit(&partition, batch),
                 Err(error) => self.refuse(batch.ticket, append_refusal(error)),
             }
@@ -145,7 +149,7 @@ impl<E: Environment> Shard<E> {
             self.store.space_changed(false).await;
             for partition in self.all_partitions() {
                 for batch in partition.take_all_waiting() {
-                    self.refuse_for_space(batch.ticket);
+                    self.refuse_for_space(&partition, &batch.records, batch.ticket);
                 }
             }
             self.ask_others(|| Call::LookAtDisk).await;
@@ -153,7 +157,8 @@ impl<E: Environment> Shard<E> {
         }
     }
 
-    fn refuse_for_space(self: &Rc<Self>, ticket: Ticket) {
+    fn refuse_for_space(self: &Rc<Self>, partition: &Partition<E>, records: &[u8], ticket: Ticket) {
+        partition.note_refused(records);
         self.counts.refused_for_space.one();
         self.refuse(ticket, Refusal::DiskFull);
     }

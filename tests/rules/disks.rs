@@ -166,6 +166,24 @@ fn a_retry_after_a_full_disk_is_appended_once() {
 }
 
 #[test]
+fn what_was_sent_behind_a_refused_batch_is_not_taken_before_it() {
+    let world = world();
+    with_broker_in(&world, "", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        fill(&world);
+        until_refused(&broker, &mut client).await;
+        let before = client.fetch(0, 0).await.1;
+        let (first, second) = (sequenced(5, 0, 0, &["a", "b"]), sequenced(5, 0, 2, &["c"]));
+        assert_eq!(client.produce(0, &first).await.0, KAFKA_STORAGE_ERROR);
+        make_room(&world);
+        broker.world().sleep(Duration::from_secs(5)).await;
+        assert_eq!(client.produce(0, &second).await.0, KAFKA_STORAGE_ERROR, "it was under way meanwhile");
+        assert_eq!(client.produce(0, &first).await, (0, before));
+        assert_eq!(client.produce(0, &second).await, (0, before + 2));
+    });
+}
+
+#[test]
 fn c14_a_failed_disk_is_written_no_more_and_read_on() {
     for operation in [DiskOperation::Write, DiskOperation::Sync] {
         let world = world();
