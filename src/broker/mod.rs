@@ -58,7 +58,7 @@ use ringlog_runtime::environment::{
     DiskFailure, Environment, ListenFailure, Listener, Mailbox, MailboxFull, TaskClass,
 };
 use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
-use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, recover};
+use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, give_back, recover};
 
 use crate::broker::message::{Call, Message};
 use crate::broker::metrics::server::MetricsServer;
@@ -246,7 +246,17 @@ async fn register<E: Environment>(
     };
     let command = Command::RegisterBroker(registration);
     let decision = controller::decide(&image, &start.config, command, &mut || env.random());
-    log.append(&decision.records).await.map_err(BrokerFailure::Metadata)?;
+    loop {
+        match log.append(&decision.records).await {
+            Err(MetadataLogFailure::NoRoom(failure)) => {
+                let has_given = give_back(env, &start.config.log_dir).await.map_err(StoreFailure::Disk);
+                if !has_given.map_err(BrokerFailure::Store)? {
+                    return Err(BrokerFailure::Metadata(MetadataLogFailure::NoRoom(failure)));
+                }
+            }
+            appended => break appended.map_err(BrokerFailure::Metadata)?,
+        }
+    }
     Ok(image.replay_all(&decision.records))
 }
 

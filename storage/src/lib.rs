@@ -31,5 +31,6 @@ pub use log::read::{AtLeastOne, ReadPlan, ReadRecords};
 pub use log::{LogIdentity, PartitionLog, RetiredSegment, SegmentSummary, TimestampOffset};
 pub use recovery::{Recovered, recover};
 pub use retention::{Retention, RetirementReason};
+pub use store::space::give_back;
 pub use store::statistics::StoreStatistics;
 pub use store::{DurableAdvance, LogStore};

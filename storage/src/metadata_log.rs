@@ -144,11 +144,13 @@ impl<E: Environment> MetadataLog<E> {
         env.sync_directory(data_dir).await.map_err(MetadataLogFailure::Disk)?;
         let bytes = read_all(env, &file).await?;
         let (records, end) = read_frames(&bytes, &path)?;
-        if end.position < bytes.len() as u64 {
+        let position = usize::try_from(end.position).expect("the log is in memory");
+        let is_allocated = bytes[position..].iter().all(|byte| *byte == 0);
+        if !is_allocated {
             file.truncate(end.position).await.map_err(MetadataLogFailure::Disk)?;
         }
+        let allocated = if is_allocated { bytes.len() as u64 } else { end.position };
         file.sync().await.map_err(MetadataLogFailure::Disk)?;
-        let allocated = end.position;
         let mut log = MetadataLog { env: env.clone(), file, end, epoch: 0, fenced: false, allocated };
         log.write_last_frame_again(&bytes).await?;
         if !end.is_sealed {

@@ -107,7 +107,23 @@ pub async fn recover<E: Environment>(
     data_dir: &Path,
     config: &StoreConfig,
 ) -> Result<Recovered, StoreFailure> {
-    space::give_back_if_short(env, data_dir, config).await?;
+    loop {
+        match recover_once(env, data_dir, config).await {
+            Err(StoreFailure::Disk(failure)) if failure.is_out_of_space() => {
+                if !space::give_back(env, data_dir).await? {
+                    return Err(failure.into());
+                }
+            }
+            recovered => return recovered,
+        }
+    }
+}
+
+async fn recover_once<E: Environment>(
+    env: &E,
+    data_dir: &Path,
+    config: &StoreConfig,
+) -> Result<Recovered, StoreFailure> {
     prepare(env, data_dir).await?;
     let lives = checkpoints::read(env, data_dir).await?;
     let found = directories::list(env, data_dir).await?;

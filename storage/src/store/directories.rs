@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   create:  directory ──► partition.metadata, first segment ──► sync it ──► sync the data directory
-//!   delete:  no more batches ──► writer at rest ──► rename to ...-delete ──► sync ──► remove in the background
+//!   delete:  no more batches ──► writer at rest ──► rename to ...-delete ──► sync ──► in the background: remove the files
+//!            ──► a checkpoint without the log ──► remove the directory
 //! ```
 //!
 //! Always true: one task at a time works on the directory of a name. A log that `create` returned has a directory
@@ -171,7 +172,12 @@ pub(super) async fn delete<E: Environment>(
     env.sync_directory(&store.data_dir).await?;
     let store = store.clone();
     store.clone().env.spawn(TaskClass::Storage, async move {
-        // First let a checkpoint say that the log was deleted; until then its directory says so.
+        // The directory says that the log was deleted until a checkpoint does. Its files are not needed for that, and a
+        // checkpoint may need their room.
+        if let Err(failure) = remove_segments(&store.env, &aside).await {
+            tracing::warn!(%failure, "a deleted log's files remain; the next start removes them");
+            return;
+        }
         store.housekeeping.checkpoint(&store).await;
         if store.check().is_err() {
             return;
@@ -180,6 +186,18 @@ pub(super) async fn delete<E: Environment>(
             tracing::warn!(%failure, "a deleted log's files remain; the next start removes them");
         }
     });
+    Ok(())
+}
+
+/// Removes everything in a directory but what says whose it is.
+async fn remove_segments<E: Environment>(env: &E, directory: &Path) -> Result<(), DiskFailure> {
+    let metadata = partition_metadata(directory);
+    for entry in env.list_directory(directory).await? {
+        let path = directory.join(&entry.name);
+        if path != metadata {
+            env.remove_file(&path).await?;
+        }
+    }
     Ok(())
 }
 

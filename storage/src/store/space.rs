@@ -38,6 +38,9 @@ const FREE_PART_MAX: u64 = 10;
 /// The reserve is given back in so many pieces.
 const RESERVE_PIECES: u64 = 8;
 
+/// A reserve smaller than this is given back at a start as a whole.
+const PIECE_AT_START_MIN: u64 = 64 << 10;
+
 /// How long an operation without room waits before it is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(100);
 
@@ -345,23 +348,22 @@ async fn look<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
     Ok(())
 }
 
-/// Gives the reserves of all shards back before a start writes anything, if there is little room: what a start must
-/// write comes before the reserve, which is made again when there is room.
-pub(crate) async fn give_back_if_short<E: Environment>(
-    env: &E,
-    data_dir: &Path,
-    config: &StoreConfig,
-) -> Result<(), DiskFailure> {
-    // A file system that does not say what it has is not short.
-    let total_bytes = env.total_bytes(data_dir).await.unwrap_or(u64::MAX);
-    let free_bytes = env.free_bytes(data_dir).await.unwrap_or(u64::MAX);
-    if free_bytes >= config.free_bytes_min.min(total_bytes / FREE_PART_MAX) {
-        return Ok(());
-    }
+/// Gives a part of all shards' reserves back, for what a start must write and found no room for; false if there is
+/// none. The start begins anew then: cut short anywhere, it comes to the same.
+///
+/// # Errors
+/// The disk refuses.
+pub async fn give_back<E: Environment>(env: &E, data_dir: &Path) -> Result<bool, DiskFailure> {
+    let mut has_given = false;
     for path in reserves(env, data_dir).await? {
-        env.open(&path, OpenMode::BufferedWrite).await?.truncate(0).await?;
+        let reserve = env.open(&path, OpenMode::BufferedWrite).await?;
+        let length = reserve.length().await?;
+        if length > 0 {
+            reserve.truncate(if length > PIECE_AT_START_MIN { length / 2 } else { 0 }).await?;
+            has_given = true;
+        }
     }
-    Ok(())
+    Ok(has_given)
 }
 
 async fn reserves<E: Environment>(env: &E, data_dir: &Path) -> Result<Vec<PathBuf>, DiskFailure> {
