@@ -190,6 +190,27 @@ fn what_is_deleted_on_a_full_disk_makes_room() {
 }
 
 #[test]
+fn a_log_can_be_deleted_where_not_even_the_reserve_is_left() {
+    let world = MemoryWorld::new(10, Options::quiet());
+    let setup = Setup::tiny(2, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        for salt in 0..60 {
+            assert!(setup.append(&session, (salt % 2) as i32, 1, 900, salt).await);
+        }
+        setup.wait_until_all_promised(&session).await;
+        // Given that somebody else takes what the reserve gives back.
+        world.disk().set_bytes_max(used_bytes(&world) - setup.config.reserve_bytes);
+        session.stores[0].delete_log(&session.logs[&1]).await.expect("it can be deleted");
+        setup.model.borrow_mut().remove(&1);
+        sleep(&session, Duration::from_secs(5)).await;
+        let left = world.disk().files().into_iter().filter(|(path, _)| path.contains("topic-1")).count();
+        assert_eq!(left, 0, "its files made room for the checkpoint that lets its directory go");
+        assert!(session.stores[0].failure().is_none());
+    });
+}
+
+#[test]
 fn a_start_on_a_full_disk_has_room_in_the_reserve() {
     let mut short = 0;
     for seed in seeds(20) {
