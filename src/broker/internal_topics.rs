@@ -5,6 +5,7 @@ use std::rc::Rc;
 use ringlog_core::config::BrokerConfig;
 use ringlog_core::metadata::topic_name::CONSUMER_OFFSETS_TOPIC;
 use ringlog_core::metadata::{Command, CommandReply, CreateTopic};
+use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::Environment;
 
 use crate::broker::message::{Answer, Call};
@@ -30,6 +31,8 @@ impl<E: Environment> Shard<E> {
                     }
                 }
             }
+            // What became of the disk was told when it did; whoever asks for a group asks again.
+            Answer::Commanded(CommandReply::Refused(Refusal::DiskFull | Refusal::Storage)) => {}
             Answer::Commanded(CommandReply::Refused(refusal)) => {
                 tracing::error!(topic = name, %refusal, "an internal topic cannot be created");
             }

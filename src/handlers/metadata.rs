@@ -85,6 +85,8 @@ async fn create_missing<E: Environment>(shard: &Rc<Shard<E>>, metadata: &Metadat
     }
     let command = Command::CreateTopics { topics: missing, validate_only: false };
     match shard.call(FIRST_SHARD, Call::Command(command)).await {
+        // What became of the disk was told when it did.
+        Answer::Commanded(CommandReply::Refused(Refusal::DiskFull | Refusal::Storage)) => {}
         Answer::Commanded(CommandReply::Refused(refusal)) => {
             tracing::warn!(%refusal, "topics named by a client cannot be created");
         }
