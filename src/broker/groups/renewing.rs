@@ -30,6 +30,10 @@ use crate::broker::shard::Shard;
 /// A log with so many bytes is worth renewing, if they are also [`SUPERSEDED_FACTOR`] times those of the last renewal.
 const RENEW_BYTES: u64 = 8 << 20;
 
+/// ... or with more than this part of the journal, which has to take everybody else's records as well. A real journal is
+/// large enough for the bytes above; a small one has its logs renewed sooner.
+const JOURNAL_PART: u64 = 8;
+
 /// How many times what still holds may be written before it is written anew: at most a third more is written for it.
 const SUPERSEDED_FACTOR: u64 = 4;
 
@@ -42,7 +46,8 @@ const COMMIT_LOOK: Duration = Duration::from_millis(1);
 impl<E: Environment> Shard<E> {
     /// Renews the log of a seat if enough was written since it was last renewed.
     pub(super) fn renew_if_due(self: &Rc<Self>, seat: &Rc<Seat>, partition: &Rc<Partition<E>>) {
-        let bytes_min = RENEW_BYTES.min(self.config.offsets_topic.segment_bytes.unsigned_abs().into());
+        let segment_bytes = self.config.offsets_topic.segment_bytes.unsigned_abs().into();
+        let bytes_min = RENEW_BYTES.min(segment_bytes).min(self.store.journal_bytes_max() / JOURNAL_PART);
         let is_due = seat.log_bytes.get() >= bytes_min.max(SUPERSEDED_FACTOR * seat.renewed_bytes.get());
         if is_due && seat.is_active() && !seat.renewing.replace(true) {
             self.env.spawn(TaskClass::Admin, self.clone().renew(seat.clone(), partition.clone()));

@@ -260,6 +260,11 @@ impl<E: Environment> LogStore<E> {
     pub fn failure(&self) -> Option<Rc<DiskFailure>> {
         self.shared.failure()
     }
+
+    /// What all journal files may have together.
+    pub fn journal_bytes_max(&self) -> u64 {
+        self.shared.config.journal_bytes_max
+    }
 }
 
 fn take_advance(log: &LogShared) -> DurableAdvance {
