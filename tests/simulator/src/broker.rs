@@ -20,7 +20,10 @@ const PROPERTIES: &str = "node.id=1\n\
     log.index.interval.bytes=256\n\
     log.index.size.max.bytes=64\n\
     log.retention.check.interval.ms=100\n\
-    log.segment.delete.delay.ms=200\n";
+    log.segment.delete.delay.ms=200\n\
+    offsets.topic.num.partitions=2\n\
+    group.initial.rebalance.delay.ms=200\n\
+    group.min.session.timeout.ms=100\n";
 
 /// The broker, with sizes so small that everything that can fill up does.
 pub struct Broker {

@@ -41,6 +41,10 @@ pub struct Summary {
     pub deletions_granted: usize,
     /// Changes of configurations that were granted.
     pub config_changes: usize,
+    /// Assignments that members of groups were given.
+    pub assignments: usize,
+    /// Commits of offsets that were granted.
+    pub commits_granted: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disks.
@@ -64,6 +68,8 @@ impl Summary {
                 self.retired_records += report.retired_records;
                 self.deletions_granted += report.deletions_granted;
                 self.config_changes += report.config_changes;
+                self.assignments += report.assignments;
+                self.commits_granted += report.commits_granted;
                 self.topics_deleted += report.topics_deleted;
                 self.disk_changes += report.disk_changes;
                 self.virtual_time += report.virtual_time;
@@ -81,13 +87,15 @@ impl fmt::Display for Summary {
         writeln!(
             formatter,
             "{} seeds: {} records acknowledged, {} in the final logs, {} deleted, {} deletions and {} configurations granted, \
-             {} topics deleted, {} lives ended, {} changes of disks, {:?} passed, traces {:016x}",
+             {} assignments and {} commits of groups, {} topics deleted, {} lives ended, {} changes of disks, {:?} passed, traces {:016x}",
             self.seeds,
             self.acknowledged_records,
             self.final_records,
             self.retired_records,
             self.deletions_granted,
             self.config_changes,
+            self.assignments,
+            self.commits_granted,
             self.topics_deleted,
             self.lives,
             self.disk_changes,

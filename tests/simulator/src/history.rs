@@ -3,7 +3,7 @@
 //! ```text
 //!   producer ── sent(batch) ──► acknowledged(batch, offset) | refused(batch) | nothing: outcome unknown
 //!   fetcher  ── read(fetcher, partition, offset, value) | log_start_seen(fetcher, partition, offset)
-//!   anybody  ── starts, configs: see [`crate::log_starts`], [`crate::config_history`]
+//!   anybody  ── starts, configs, groups: see [`crate::log_starts`], [`crate::config_history`], [`crate::group_history`]
 //!   admin    ── topic_news(created | deleted | seen | missed)
 //!   the end  ── final log of each partition, read once everything is healed or before its topic is deleted
 //! ```
@@ -13,6 +13,7 @@
 use std::collections::BTreeMap;
 
 use crate::config_history::ConfigHistory;
+use crate::group_history::GroupHistory;
 use crate::log_starts::LogStarts;
 
 /// A partition of a topic of the workload. Each life of a topic that is deleted and made again has its own.
@@ -119,6 +120,8 @@ pub struct History {
     pub starts: LogStarts,
     /// How the broker and its topics are configured.
     pub configs: ConfigHistory,
+    /// What groups were given, and how far they have read.
+    pub groups: GroupHistory,
     batches: Vec<SentBatch>,
     reads: Vec<Read>,
     log_starts: Vec<LogStartSeen>,

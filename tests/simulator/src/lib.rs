@@ -4,8 +4,9 @@
 //! Reading order:
 //! - [`run`]: one seed from the first start to the verdict; [`campaign`]: many seeds on every core
 //! - [`workload`], [`producer`], [`fetcher`], [`session`], [`administrator`], [`shortener`], [`configurer`], [`client`]: who talks to the broker, and how
-//! - [`log`]: what the broker says; [`history`] with [`log_starts`] and [`config_history`]: what clients did and saw;
-//!   [`checker`]: which promises that breaks
+//! - [`group`], [`member`], [`keeper`]: who is in a consumer group, and who looks after it
+//! - [`log`]: what the broker says; [`history`] with [`log_starts`], [`config_history`] and [`group_history`]: what clients
+//!   did and saw; [`checker`]: which promises that breaks
 //! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
@@ -17,9 +18,13 @@ pub mod client;
 pub mod config_history;
 pub mod configurer;
 pub mod fetcher;
+pub mod group;
+pub mod group_history;
 pub mod history;
+pub mod keeper;
 pub mod log;
 pub mod log_starts;
+pub mod member;
 pub mod planted;
 pub mod producer;
 pub mod run;

@@ -20,8 +20,11 @@ use crate::administrator;
 use crate::checker::{self, Violation};
 use crate::configurer;
 use crate::fetcher;
+use crate::group::{self, Group};
 use crate::history::Promise;
+use crate::keeper;
 use crate::log;
+use crate::member::Member;
 use crate::planted::Bug;
 use crate::producer::Producer;
 use crate::session;
@@ -40,8 +43,12 @@ const RETENTION_BYTES_MAX: u64 = 1 << 16;
 /// Longer than the time between two looks of the broker's retention.
 const RETENTION_SETTLES: Duration = Duration::from_secs(1);
 const FLEETING_LIVES_MAX: u64 = 3;
-const DELETIONS_MAX: u64 = 8;
+const DELETIONS_MAX: u64 = 24;
 const CONFIG_CHANGES_MAX: u64 = 6;
+const MEMBERS_MAX: u64 = 4;
+const KEPT_TIMES_MAX: u64 = 20;
+/// By when, after the healing, every group must be at rest: longer than clients wait on a silent connection.
+const GROUPS_SETTLE: Duration = Duration::from_secs(90);
 /// Virtual time in which a healed program must have served everybody.
 const LIFE_NS_MAX: u64 = 200_000_000_000;
 const MUTATIONS_TO_CRASH_MAX: u64 = 300;
@@ -120,6 +127,10 @@ pub struct Report {
     pub deletions_granted: usize,
     /// Changes of configurations that were granted.
     pub config_changes: usize,
+    /// Assignments that members were given.
+    pub assignments: usize,
+    /// Commits of offsets that were granted.
+    pub commits_granted: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
     /// Changes made to the disk.
@@ -157,13 +168,14 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
     options.limits.run_virtual_ns_max = LIFE_NS_MAX;
     let world = MemoryWorld::new(seed, options);
     let workload = start_clients(program, &world, &mut random);
+    let groups = start_groups(program, &world, &workload, &mut random);
     let mut lives = Vec::new();
     for _ in 0..random.between(1..=LIVES_MAX) {
         lives.push(live_and_end(program, &world, bug, &mut random));
     }
     world.set_faults(Faults::default());
     program.start(&world, random.between(1..=SHARDS_MAX) as u16, bug);
-    world.run_until(finish(&world, &workload));
+    world.run_until(finish(&world, &workload, &groups));
     let mut history = workload.history.borrow_mut();
     log::take_reports_of_damage().into_iter().for_each(|report| history.damage_reported(report));
     Report {
@@ -177,6 +189,8 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         retired_records: history.retired_records(),
         deletions_granted: history.starts.deletions_granted(),
         config_changes: history.configs.changes_granted(),
+        assignments: history.groups.assignments().len(),
+        commits_granted: history.groups.commits_granted(),
         topics_deleted: history.topics_deleted(),
         disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
@@ -227,6 +241,33 @@ fn start_clients(program: &impl Program, world: &MemoryWorld, random: &mut Rando
         }
     }
     workload
+}
+
+/// Groups that read the topic: some with members, all with somebody who looks after them.
+fn start_groups(
+    program: &impl Program,
+    world: &MemoryWorld,
+    workload: &Workload,
+    random: &mut Random,
+) -> Vec<Group> {
+    if !program.does_everything() || random.coin() {
+        return Vec::new();
+    }
+    let count = random.between(1..=group::NAMES.len() as u64) as usize;
+    let groups: Vec<Group> = (0..count).map(|number| Group::new(workload.clone(), number, random)).collect();
+    for group in &groups {
+        for _ in 0..random.between(0..=MEMBERS_MAX) {
+            let member = Member::new(group.clone(), random.fork(11));
+            let creator = workload.clone();
+            world.spawn(async move {
+                creator.create_topic().await;
+                member.run().await;
+            });
+        }
+        let times = random.between(1..=KEPT_TIMES_MAX);
+        world.spawn(keeper::keep(group.clone(), times, random.fork(12)));
+    }
+    groups
 }
 
 /// One life of the program, from start to a violent or an orderly end.
@@ -315,8 +356,10 @@ fn often_small(max: u64, random: &mut Random) -> u64 {
     random.between(1..=(1 << bound).min(max))
 }
 
-/// Waits until all is written, reads everything, and waits until every fetcher has seen it too.
-async fn finish(world: &MemoryWorld, workload: &Workload) {
+/// Waits until all is written, reads everything, and waits until every fetcher has seen it too and every group is at rest.
+async fn finish(world: &MemoryWorld, workload: &Workload, groups: &[Group]) {
+    let settled_by = world.now() + GROUPS_SETTLE;
+    groups.iter().for_each(Group::calm);
     while !workload.is_done() {
         world.sleep(Duration::from_millis(100)).await;
     }
@@ -327,5 +370,14 @@ async fn finish(world: &MemoryWorld, workload: &Workload) {
     workload.note_ends();
     while !workload.is_all_read() {
         world.sleep(Duration::from_millis(100)).await;
+    }
+    for group in groups {
+        while !group.is_settled() && world.now() < settled_by {
+            world.sleep(Duration::from_millis(100)).await;
+        }
+        if !group.is_settled() {
+            workload.history.borrow_mut().groups.not_settled(group.number, group.places());
+        }
+        keeper::read_at_last(group).await;
     }
 }

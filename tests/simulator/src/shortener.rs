@@ -23,7 +23,9 @@ use crate::workload::{NO_ERROR, OFFSET_OUT_OF_RANGE, RETRY_AFTER, UNCLEAR_FOR, W
 const TO_THE_END: i64 = -1;
 /// How far beyond the end of the log is beyond what anybody writes in a run.
 const FAR: i64 = 1 << 40;
-const PAUSES_MAX: u64 = 20;
+const PAUSES_MAX: u64 = 10;
+/// What most deletions take at most, so that something is left.
+const FEW: u64 = 10;
 
 /// What is asked of a log.
 #[derive(Clone, Copy)]
@@ -47,7 +49,11 @@ async fn delete_now_and_then(workload: Workload, times: u64, mut random: Random)
         let wish = match random.below(8) {
             0 => Wish::BeyondTheEnd,
             1 => Wish::ToTheEnd,
-            _ => Wish::UpTo(random.between(0..=end as u64) as i64),
+            2 | 3 => Wish::UpTo(random.between(0..=end as u64) as i64),
+            _ => {
+                let start = workload.history.borrow().starts.floor(workload.number_of(partition));
+                Wish::UpTo((start + random.below(FEW) as i64).min(end))
+            }
         };
         delete(&workload, partition, end, wish).await;
     }

@@ -22,6 +22,7 @@ fn the_broker_keeps_its_promises() {
     let is_busy = is_much(summary.acknowledged_records, 10_000) && is_much(summary.topics_deleted, 50);
     let is_busy = is_busy && is_much(summary.retired_records, 1_000);
     let is_busy = is_busy && is_much(summary.deletions_granted, 100) && is_much(summary.config_changes, 100);
+    let is_busy = is_busy && is_much(summary.assignments, 200) && is_much(summary.commits_granted, 200);
     let is_busy = is_busy || summary.seeds < 100;
     assert!(
         is_busy && summary.final_records + summary.retired_records >= summary.acknowledged_records,
@@ -123,4 +124,19 @@ fn a_broker_that_forgets_changes_of_configurations_is_found() {
 #[test]
 fn a_broker_that_grants_changes_of_configurations_and_makes_none_is_found() {
     expect_found_as("ConfigLost", Bug::GrantConfigsInVain, 100);
+}
+
+#[test]
+fn a_broker_that_forgets_commits_of_offsets_is_found() {
+    expect_found_as("Commit", Bug::ForgetGroups, 2_000);
+}
+
+#[test]
+fn a_broker_that_forgets_generations_is_found() {
+    expect_found_as("GenerationWentBack", Bug::ForgetGroups, 2_000);
+}
+
+#[test]
+fn a_broker_that_gives_one_partition_to_two_members_is_found() {
+    expect_found_as("DoubleOwner", Bug::GiveToTwo, 100);
 }

@@ -21,11 +21,21 @@
 //! | `ConfigLost` | a described configuration is not what was granted last |
 //! | `ConfigTorn` | it is neither that nor what an unanswered change would make of it |
 //! | `ConfigNotFollowed` | the broker acts by another value than was granted |
+//! | `DoubleOwner`, `ReassignedInGeneration` | two members were given one partition in one generation, or one member two assignments |
+//! | `GenerationWentBack` | a member that joins is told a generation before one whose assignment was granted |
+//! | `NotSettled` | a group whose members do all they should has not come to rest |
+//! | `CommitLost`, `CommitWentBack` | a commit was granted or told, and now there is none, or an earlier one |
+//! | `NeverCommitted`, `RefusedCommitThere` | an offset is told that nobody committed, or whose commit was refused |
+//! | `RemovedCommitThere` | an offset is told that was granted to be removed |
 //! | `ReportedDamage` | the broker took something for damage, and nothing was damaged |
 //!
 //! Always true: a history without violations shows none; each rule is checked against every record.
 
+mod commits;
 mod configs;
+#[cfg(test)]
+mod group_tests;
+mod groups;
 mod log_starts;
 mod partition;
 #[cfg(test)]
@@ -34,6 +44,7 @@ mod tests;
 use std::fmt;
 
 use crate::config_history::{Resource, Values};
+use crate::group_history::{CommitNumber, GroupNumber};
 use crate::history::{BatchNumber, FetcherNumber, History, PartitionNumber, ProducerNumber, TopicNews};
 use partition::PartitionView;
 
@@ -59,6 +70,15 @@ pub enum Violation {
     ConfigLost { resource: Resource, expected: Values, found: Values },
     ConfigTorn { resource: Resource, before: Values, after: Values, found: Values },
     ConfigNotFollowed { resource: Resource, key: &'static str, value: String, seen: String },
+    DoubleOwner { group: GroupNumber, generation: i32, partition: i32, owners: [String; 2] },
+    ReassignedInGeneration { group: GroupNumber, generation: i32, owner: String },
+    GenerationWentBack { group: GroupNumber, seen: i32, found: i32 },
+    NotSettled { group: GroupNumber, members: String },
+    CommitLost { group: GroupNumber, partition: i32, commit: CommitNumber },
+    CommitWentBack { group: GroupNumber, partition: i32, expected: CommitNumber, found: CommitNumber },
+    NeverCommitted { group: GroupNumber, partition: i32, what: String },
+    RefusedCommitThere { group: GroupNumber, partition: i32, commit: CommitNumber },
+    RemovedCommitThere { group: GroupNumber, partition: i32, commit: CommitNumber },
     DeletedButThere { news: usize },
     CreatedButGone { news: usize },
     ReportedDamage { report: String },
@@ -78,6 +98,8 @@ pub fn check(history: &History) -> Vec<Violation> {
     }
     log_starts::check(history, &mut violations);
     configs::check(history, &mut violations);
+    groups::check(history, &mut violations);
+    commits::check(history, &mut violations);
     check_news(history, &mut violations);
     let reports = history.reports_of_damage().iter();
     violations.extend(reports.map(|report| Violation::ReportedDamage { report: report.clone() }));

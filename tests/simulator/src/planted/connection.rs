@@ -16,7 +16,7 @@ use ringlog_runtime::environment::Connection;
 use ringlog_runtime::memory::MemoryConnection;
 
 use super::Bug;
-use super::frame::{forget_producer, only_check_configs, swap_neighbours};
+use super::frame::{forget_producer, give_to_two, only_check_configs, swap_neighbours};
 
 const RECEIVE_BYTES_MAX: usize = 16 << 10;
 
@@ -41,7 +41,10 @@ impl PlantedConnection {
     }
 
     fn is_sound(&self) -> bool {
-        !matches!(self.bug, Bug::ForgetProducers | Bug::SwapRequests | Bug::GrantConfigsInVain)
+        !matches!(
+            self.bug,
+            Bug::ForgetProducers | Bug::SwapRequests | Bug::GrantConfigsInVain | Bug::GiveToTwo
+        )
     }
 
     /// Waits until a spoiled frame, or a part of it, is ready; tells whether the stream goes on.
@@ -97,6 +100,7 @@ impl Inbox {
         match bug {
             Bug::ForgetProducers => frames.iter_mut().for_each(|frame| forget_producer(frame)),
             Bug::SwapRequests => swap_neighbours(&mut frames),
+            Bug::GiveToTwo => frames.iter_mut().for_each(|frame| give_to_two(frame)),
             Bug::GrantConfigsInVain => frames.iter_mut().for_each(|frame| only_check_configs(frame)),
             _ => {}
         }

@@ -12,6 +12,7 @@ use ringlog_storage::format::commit::{CommitHeader, ENTRY_BYTES, HEADER_BYTES};
 use ringlog_storage::format::names::parse_journal_file;
 
 use super::Bug;
+use crate::group::NAMES;
 
 /// Where a commit's own checksum stands; see `docs/on-disk-format.md`.
 const COMMIT_CHECKSUM: std::ops::Range<usize> = 40..44;
@@ -54,6 +55,10 @@ impl PlantedFile {
         match self.bug {
             Bug::AcknowledgeBeforeSync => true,
             Bug::ForgetDeletions if self.is_journal => notes_log_start(&joined(slices)),
+            Bug::ForgetGroups if self.is_journal => {
+                let bytes = joined(slices);
+                NAMES.iter().any(|name| contains(&bytes, name.as_bytes()))
+            }
             Bug::ForgetConfigChanges if self.is_metadata_log => {
                 let bytes = joined(slices);
                 if bytes.len() > FRAME_HEADER_BYTES {

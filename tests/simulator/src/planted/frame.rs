@@ -7,6 +7,7 @@ use std::ops::Range;
 use ringlog_core::checksum::crc32c;
 use ringlog_net::protocol::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use ringlog_net::protocol::produce::ProduceRequest;
+use ringlog_net::protocol::sync_group::SyncGroupRequest;
 use ringlog_net::protocol::{ApiKey, Decoder, decode_request_header};
 
 /// Behind API key and version.
@@ -24,11 +25,13 @@ fn batches_in(frame: &[u8]) -> Vec<Range<usize>> {
     let decoder = &mut Decoder::new(&frame[body..]);
     let Ok(request) = ProduceRequest::decode(decoder, header.api_version) else { return Vec::new() };
     let partitions = request.topic_data.iter().flat_map(|topic| &topic.partition_data);
-    let place = |records: &[u8]| {
-        let start = records.as_ptr() as usize - frame.as_ptr() as usize;
-        start..start + records.len()
-    };
-    partitions.filter_map(|partition| partition.records).map(place).collect()
+    partitions.filter_map(|partition| partition.records).map(|records| place_in(frame, records)).collect()
+}
+
+/// Where bytes lie that were found in a frame.
+fn place_in(frame: &[u8], bytes: &[u8]) -> Range<usize> {
+    let start = bytes.as_ptr() as usize - frame.as_ptr() as usize;
+    start..start + bytes.len()
 }
 
 /// Makes the batches of a produce request such of no idempotent producer.
@@ -72,5 +75,24 @@ pub(super) fn only_check_configs(frame: &mut [u8]) {
         // `validate_only` is the last field; behind it stand at most no tagged fields.
         let place = frame.len() - 1 - is_flexible;
         frame[place] = 1;
+    }
+}
+
+/// Gives what the first member is assigned to the next one that is assigned as much.
+pub(super) fn give_to_two(frame: &mut [u8]) {
+    let Ok((header, body)) = decode_request_header(frame) else { return };
+    if ApiKey::from_wire(header.api_key) != Some(ApiKey::SyncGroup) {
+        return;
+    }
+    let decoder = &mut Decoder::new(&frame[body..]);
+    let Ok(request) = SyncGroupRequest::decode(decoder, header.api_version) else { return };
+    let mut places = request
+        .assignments
+        .iter()
+        .map(|given| place_in(frame, given.assignment))
+        .filter(|place| !place.is_empty());
+    let Some(first) = places.next() else { return };
+    if let Some(other) = places.find(|other| other.len() == first.len()) {
+        frame.copy_within(first, other.start);
     }
 }

@@ -14,6 +14,8 @@
 //! | `SwapRequests` | one that works on two requests of a connection in the other order |
 //! | `ForgetDeletions` | one that grants a DeleteRecords that only the page cache knows |
 //! | `ForgetConfigChanges` | one that grants a change of configuration that only the page cache knows |
+//! | `ForgetGroups` | one that grants commits and generations that only the page cache knows |
+//! | `GiveToTwo` | one that gives a member's partitions to another one too |
 //! | `GrantConfigsInVain` | one that grants a change of configuration and does not make it |
 //!
 //! The mistakes are made between the broker and its world because the broker itself has no switch for them: what
@@ -67,6 +69,10 @@ pub enum Bug {
     ForgetDeletions,
     /// Frames of the metadata log that change a configuration are not stable when they complete.
     ForgetConfigChanges,
+    /// Commits of the journal that name a group are not stable when they complete.
+    ForgetGroups,
+    /// Of assignments of the same size the first arrives twice.
+    GiveToTwo,
     /// Changes of configurations arrive as if they were to be checked only.
     GrantConfigsInVain,
 }
