@@ -102,14 +102,16 @@ def free_port():
 class Broker:
     """A broker process on a directory: start, kill -9, start again on the same directory, stop."""
 
-    def __init__(self, kind, folder):
+    def __init__(self, kind, folder, more=()):
+        """`more`: lines of server.properties beside those that every test has."""
         self.kind, self.folder = kind, pathlib.Path(folder)
         self.port, self.controller_port = free_port(), free_port()
+        self.metrics_port = free_port() if kind == "ringlog" else None
         self.data, self.log = self.folder / "data", self.folder / "broker.log"
         self.process = None
         self.folder.mkdir(parents=True, exist_ok=True)
         self.config = self.folder / "server.properties"
-        self.config.write_text(self._properties())
+        self.config.write_text(self._properties() + "".join(f"{line}\n" for line in more))
         if kind == "reference":
             run(java_command("kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", self.config,
                              jars="java-reference"))
@@ -176,6 +178,8 @@ class Broker:
             "transaction.state.log.replication.factor=1",
             "transaction.state.log.min.isr=1",
         ]
+        if self.metrics_port is not None:
+            lines.append(f"ringlog.metrics.listen=127.0.0.1:{self.metrics_port}")
         return "\n".join(lines) + "\n"
 
     def _answers(self):
@@ -192,10 +196,10 @@ class Broker:
 
 
 @contextlib.contextmanager
-def broker(kind, folder):
+def broker(kind, folder, more=()):
     """A broker on a fresh folder, ended and removed afterwards."""
     shutil.rmtree(folder, ignore_errors=True)
-    one = Broker(kind, folder)
+    one = Broker(kind, folder, more)
     try:
         yield one
     finally:
