@@ -66,6 +66,9 @@ pub struct RequestLimits {
     pub fetch_bytes_max: usize,
     /// The longest a fetch may wait for data.
     pub fetch_wait_max: Duration,
+    /// Groups and offsets that one OffsetFetch is told of, about 150 bytes each until the answer is sent: a request of a few
+    /// bytes may name a group again and again, with all its offsets each time.
+    pub offsets_told_max: usize,
 }
 
 /// Bounds on one shard's memory.
@@ -187,7 +190,11 @@ impl Limits {
                 inflight_bytes_max: 16 * MIB,
                 slow_reader_stall_max: Duration::from_secs(30),
             },
-            request: RequestLimits { fetch_bytes_max: 55 * MIB, fetch_wait_max: Duration::from_secs(300) },
+            request: RequestLimits {
+                fetch_bytes_max: 55 * MIB,
+                fetch_wait_max: Duration::from_secs(300),
+                offsets_told_max: 1_000_000,
+            },
             memory: MemoryLimits {
                 arena_bytes_max: 1024 * MIB,
                 tail_cache_bytes_max: 512 * MIB,
@@ -223,7 +230,7 @@ impl Limits {
                 inflight_bytes_max: 64 * KIB,
                 ..production.network
             },
-            request: RequestLimits { fetch_bytes_max: 64 * KIB, ..production.request },
+            request: RequestLimits { fetch_bytes_max: 64 * KIB, offsets_told_max: 128, ..production.request },
             memory: MemoryLimits {
                 arena_bytes_max: 8 * MIB,
                 tail_cache_bytes_max: 256 * KIB,
@@ -261,6 +268,9 @@ impl Limits {
         }
         if request.fetch_bytes_max > memory.arena_bytes_max - memory.tail_cache_bytes_max {
             return Err("one fetch response does not fit in the I/O memory besides the tail cache");
+        }
+        if request.offsets_told_max < state.partitions_per_topic_max {
+            return Err("a group cannot be told its offsets of one topic");
         }
         if memory.mesh_capacity == 0 || network.inflight_requests_max == 0 {
             return Err("a queue without room");

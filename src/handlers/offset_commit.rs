@@ -22,6 +22,9 @@ use crate::handlers::{Request, topic_id};
 /// The first version that names topics by id (KIP-848).
 const TOPIC_ID_VERSION_MIN: i16 = 10;
 
+/// The first version that says that there is no such group (KIP-848).
+const NOT_FOUND_VERSION_MIN: i16 = 9;
+
 /// Answers one OffsetCommit request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
     let asked = OffsetCommitRequest::decode(&mut Decoder::new(&request.body), request.version)?;
@@ -64,7 +67,7 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         None => results
             .next()
             .expect("one result per offset to commit")
-            .map_or_else(|refusal| error_code_for(&refusal), |()| ErrorCode::None),
+            .map_or_else(|refusal| told_code(&refusal, request.version), |()| ErrorCode::None),
     });
     let topics = asked.topics.iter().map(|topic| OffsetCommitResponseTopic {
         name: topic.name,
@@ -80,6 +83,14 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     });
     let response = OffsetCommitResponse { topics: topics.collect(), ..OffsetCommitResponse::default() };
     Ok(request.respond(&shard, &response).await)
+}
+
+/// Older members of a group that is gone are told that their generation is.
+fn told_code(refusal: &Refusal, version: i16) -> ErrorCode {
+    match refusal {
+        Refusal::GroupIdNotFound if version < NOT_FOUND_VERSION_MIN => ErrorCode::IllegalGeneration,
+        refusal => error_code_for(refusal),
+    }
 }
 
 fn known_topic(

@@ -34,6 +34,12 @@ struct Told {
     topics: Vec<ToldTopic>,
 }
 
+impl Told {
+    fn count(&self) -> usize {
+        self.topics.iter().map(|topic| topic.partitions.len()).sum()
+    }
+}
+
 struct ToldTopic {
     name: TopicName,
     id: Uuid,
@@ -50,8 +56,11 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     let asked = OffsetFetchRequest::decode(&mut Decoder::new(&request.body), request.version)?;
     let groups = groups_asked(&request, &asked);
     let mut told = Vec::with_capacity(groups.len());
+    let mut room = shard.limits.request.offsets_told_max;
     for group in &groups {
-        told.push(tell(&shard, &request, group, asked.require_stable).await);
+        let one = tell(&shard, &request, group, asked.require_stable, room).await;
+        room = room.saturating_sub(1 + one.count());
+        told.push(one);
     }
     let response = if request.version >= GROUPS_VERSION_MIN {
         let groups = groups.iter().zip(&told).map(|(group, told)| group_response(group.group_id, told));
@@ -85,6 +94,7 @@ async fn tell<E: Environment>(
     request: &Request,
     group: &OffsetFetchRequestGroup<'_>,
     require_stable: bool,
+    room: usize,
 ) -> Told {
     let image = shard.image();
     let by_id = request.version >= TOPIC_ID_VERSION_MIN;
@@ -92,14 +102,19 @@ async fn tell<E: Environment>(
         .topics
         .as_ref()
         .map(|topics| topics.iter().map(|topic| asked_topic(&image, topic, by_id)).collect());
+    let asked_count: usize = asked.iter().flatten().map(|topic| topic.partitions.len()).sum();
+    if asked_count >= room {
+        let most = shard.limits.request.offsets_told_max;
+        let reason = format!("one request is told of {most} groups and offsets");
+        return refused(request, asked, &Refusal::LimitReached { reason });
+    }
     let known = asked.iter().flatten().filter(|topic| topic.is_known);
     let partitions = known
         .flat_map(|topic| topic.partitions.iter().map(|index| (topic.name.clone(), PartitionIndex(*index))));
     let fetch = FetchOffsets {
         group: group.group_id.into(),
-        member: group.member_id.map(Into::into),
-        member_epoch: group.member_epoch,
         partitions: asked.is_some().then(|| partitions.collect()),
+        count_max: room - 1,
         require_stable,
     };
     let answer = shard.ask_coordinator(group.group_id, message::Request::FetchOffsets(fetch)).await;

@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use ringlog_core::error_code::ErrorCode;
 use ringlog_core::group::message::{self, GroupGeneration, Sync};
 use ringlog_core::refusal::error_code_for;
 use ringlog_net::connection::Outcome;
@@ -12,9 +13,18 @@ use ringlog_runtime::environment::Environment;
 use crate::broker::shard::Shard;
 use crate::handlers::Request;
 
+/// The first version whose clients must say what they believe the group agreed on (KIP-559), before anything else is looked at.
+const NAMED_VERSION_MIN: i16 = 5;
+
 /// Answers one SyncGroup request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
     let asked = SyncGroupRequest::decode(&mut Decoder::new(&request.body), request.version)?;
+    let is_named = asked.protocol_type.is_some() && asked.protocol_name.is_some();
+    if request.version >= NAMED_VERSION_MIN && !is_named {
+        let error_code = ErrorCode::InconsistentGroupProtocol.number();
+        let response = SyncGroupResponse { error_code, ..SyncGroupResponse::default() };
+        return Ok(request.respond(&shard, &response).await);
+    }
     let assignments = asked.assignments.iter();
     let sync = Sync {
         group: asked.group_id.into(),

@@ -1,5 +1,6 @@
 //! G and O: consumer groups and their offsets, over the wire. What the coordinator itself decides has its tests beside it.
 
+use ringlog_core::limits::Limits;
 use ringlog_net::protocol::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
 use ringlog_net::protocol::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
 use ringlog_net::protocol::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -32,6 +33,7 @@ const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const MEMBER_ID_REQUIRED: i16 = 79;
 const ILLEGAL_GENERATION: i16 = 22;
+const INCONSISTENT_GROUP_PROTOCOL: i16 = 23;
 const UNKNOWN_MEMBER_ID: i16 = 25;
 const REBALANCE_IN_PROGRESS: i16 = 27;
 const NON_EMPTY_GROUP: i16 = 68;
@@ -39,6 +41,7 @@ const GROUP_ID_NOT_FOUND: i16 = 69;
 const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 const OFFSET_METADATA_TOO_LARGE: i16 = 12;
 const UNKNOWN_TOPIC_ID: i16 = 100;
+const POLICY_VIOLATION: i16 = 44;
 
 /// What a test needs to know of a join.
 #[derive(Debug)]
@@ -269,6 +272,40 @@ fn g4_a_second_member_makes_the_first_join_again_and_both_get_what_the_leader_sa
 }
 
 #[test]
+fn g7_from_version_5_on_a_sync_says_what_was_agreed_and_is_refused_if_it_does_not_or_is_wrong() {
+    with_broker(AT_ONCE, async |broker| {
+        let (mut client, joined) = only_member(&broker).await;
+        let mut sync = async |group_id, protocol_type, protocol_name, version| {
+            let request = SyncGroupRequest {
+                group_id,
+                generation_id: joined.generation,
+                member_id: &joined.member,
+                protocol_type,
+                protocol_name,
+                ..SyncGroupRequest::default()
+            };
+            client.call(&request, version).await.read(SyncGroupResponse::decode).error_code
+        };
+        let (consumer, range) = (Some("consumer"), Some("range"));
+        assert_eq!(sync(GROUP, consumer, range, 5).await, 0);
+        assert_eq!(sync(GROUP, None, None, 4).await, 0);
+        let wrong = [
+            (None, None),
+            (consumer, None),
+            (None, range),
+            (Some("connect"), range),
+            (consumer, Some("sticky")),
+        ];
+        for (protocol_type, protocol_name) in wrong {
+            let error = sync(GROUP, protocol_type, protocol_name, 5).await;
+            assert_eq!(error, INCONSISTENT_GROUP_PROTOCOL, "{protocol_type:?}, {protocol_name:?}");
+        }
+        assert_eq!(sync("unheard-of", None, None, 5).await, INCONSISTENT_GROUP_PROTOCOL);
+        assert_eq!(sync("unheard-of", consumer, range, 5).await, UNKNOWN_MEMBER_ID);
+    });
+}
+
+#[test]
 fn g8_a_silent_member_is_out_after_its_session() {
     with_broker(AT_ONCE, async |broker| {
         let (mut client, joined) = only_member(&broker).await;
@@ -409,6 +446,27 @@ fn o1_who_is_no_member_commits_only_to_a_group_without_members() {
 }
 
 #[test]
+fn o1_a_member_of_a_group_that_is_gone_is_told_so_from_version_9_on() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        find_coordinator(&mut client).await;
+        until_loaded(&mut client).await;
+        let partitions = vec![offset(0, 9, None)];
+        let topics = vec![OffsetCommitRequestTopic { name: TOPIC, partitions, ..Default::default() }];
+        let request = OffsetCommitRequest {
+            group_id: GROUP,
+            generation_id_or_member_epoch: 3,
+            member_id: "member",
+            topics,
+            ..OffsetCommitRequest::default()
+        };
+        for (version, error) in [(2, ILLEGAL_GENERATION), (8, ILLEGAL_GENERATION), (9, GROUP_ID_NOT_FOUND)] {
+            assert_eq!(commit_errors(&client.call(&request, version).await), [error], "version {version}");
+        }
+    });
+}
+
+#[test]
 fn o3_a_text_comes_back_as_it_was_and_one_too_long_is_refused_alone() {
     with_broker("offset.metadata.max.bytes=10", async |broker| {
         let mut client = broker.with_topic(3, &[]).await;
@@ -444,6 +502,32 @@ fn o4_all_offsets_of_a_group_are_told_in_every_version() {
             let response = client.call(&all, version).await;
             assert_eq!(response.read(OffsetFetchResponse::decode).topics[0].partitions.len(), 2);
         }
+    });
+}
+
+#[test]
+fn o4_a_group_named_again_and_again_is_told_until_the_answer_is_full_and_then_refused() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        find_coordinator(&mut client).await;
+        commit(&mut client, vec![offset(0, 7, None)]).await;
+        let most = Limits::production().request.offsets_told_max;
+        let named = |count| OffsetFetchRequestGroup {
+            group_id: GROUP,
+            topics: Some(vec![OffsetFetchRequestTopics {
+                name: TOPIC,
+                partition_indexes: vec![0; count],
+                ..Default::default()
+            }]),
+            ..Default::default()
+        };
+        // What is left after the first: for itself, and what the second asks for but one.
+        let groups = vec![named(most / 4), named(most - most / 4 - 1), named(2)];
+        let response = client.call(&OffsetFetchRequest { groups, ..OffsetFetchRequest::default() }, 9).await;
+        let told = response.read(OffsetFetchResponse::decode);
+        let codes: Vec<_> = told.groups.iter().map(|group| (group.error_code, group.topics.len())).collect();
+        assert_eq!(codes, [(0, 1), (POLICY_VIOLATION, 0), (0, 1)]);
+        assert_eq!(told.groups[0].topics[0].partitions.len(), most / 4);
     });
 }
 
@@ -513,6 +597,32 @@ fn o7_version_10_names_topics_by_id_and_says_which_it_does_not_know() {
         let parts = told.groups[0].topics.iter().map(|topic| &topic.partitions[0]);
         let parts: Vec<_> = parts.map(|told| (told.error_code, told.committed_offset)).collect();
         assert_eq!(parts, [(UNKNOWN_TOPIC_ID, -1), (0, 5)]);
+    });
+}
+
+#[test]
+fn o7_who_asks_for_offsets_of_a_classic_group_as_a_member_need_not_be_one() {
+    with_broker(AT_ONCE, async |broker| {
+        let mut other = broker.with_topic(1, &[]).await;
+        find_coordinator(&mut other).await;
+        commit(&mut other, vec![offset(0, 7, None)]).await;
+        let (mut client, joined) = only_member(&broker).await;
+        let mut told = async |group_id, member_id, member_epoch| {
+            let topic =
+                OffsetFetchRequestTopics { name: TOPIC, partition_indexes: vec![0], ..Default::default() };
+            let topics = Some(vec![topic]);
+            let group = OffsetFetchRequestGroup { group_id, member_id, member_epoch, topics };
+            let request = OffsetFetchRequest { groups: vec![group], ..OffsetFetchRequest::default() };
+            let response = client.call(&request, 9).await;
+            let told = response.read(OffsetFetchResponse::decode);
+            let partition = &told.groups[0].topics[0].partitions[0];
+            (told.groups[0].error_code, partition.error_code, partition.committed_offset)
+        };
+        let member = Some(&*joined.member);
+        for (member, epoch) in [(member, joined.generation), (member, 99), (Some("nobody"), 99), (None, -1)] {
+            assert_eq!(told(GROUP, member, epoch).await, (0, 0, 7), "{member:?} in {epoch}");
+            assert_eq!(told("unheard-of", member, epoch).await, (0, 0, -1), "{member:?} in {epoch}");
+        }
     });
 }
 

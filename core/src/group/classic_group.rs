@@ -9,7 +9,7 @@
 //!                              └─────────────────┴─────────────────────────────────┘
 //! ```
 //!
-//! Always true: `written` and `offsets` change by replay alone. While Empty, and while Stable, what is
+//! Always true: `written`, `offsets` and `has_had_offsets` change by replay alone. While Empty, and while Stable, what is
 //! written is what is living; a rebalance in flight is not written, so a coordinator that takes over goes on
 //! with the last generation.
 
@@ -40,6 +40,8 @@ pub(super) struct Group {
     pub written: Option<GroupMetadata>,
     /// How far it has read.
     pub offsets: GroupOffsets,
+    /// Whether it had an offset since it was last written that it is gone: it is then listed until that is written again.
+    pub has_had_offsets: bool,
     /// The generation agreed last.
     pub generation: GroupGeneration,
     /// What kind of group: `None` until somebody joins.
@@ -91,6 +93,7 @@ impl Group {
             id,
             written: None,
             offsets: GroupOffsets::default(),
+            has_had_offsets: false,
             generation: GroupGeneration(0),
             protocol_type: None,
             protocol: None,
@@ -105,8 +108,12 @@ impl Group {
         match record {
             GroupRecord::Offset { topic, partition, value, .. } => {
                 self.offsets.set(topic, *partition, value.clone());
+                self.has_had_offsets |= value.is_some();
             }
-            GroupRecord::Group { value, .. } => self.written = value.clone(),
+            GroupRecord::Group { value, .. } => {
+                self.written = value.clone();
+                self.has_had_offsets = value.is_some() || !self.offsets.is_empty();
+            }
         }
     }
 
@@ -258,7 +265,7 @@ impl Group {
 
     /// Whether nothing would be lost by forgetting it.
     pub fn is_vacant(&self) -> bool {
-        let is_written = self.written.is_some() || !self.offsets.is_empty();
+        let is_written = self.written.is_some() || self.has_had_offsets;
         let is_living =
             self.phase != Phase::Empty || !self.roster.is_empty() || self.roster.pending_count() > 0;
         !is_written && !is_living

@@ -111,8 +111,13 @@ impl Group {
 
     /// Reads offsets (O4).
     pub fn fetch_offsets(&self, fetch: &FetchOffsets) -> Result<Vec<FetchedOffset>, Refusal> {
-        self.check_fetch(fetch)?;
         let Some(wanted) = &fetch.partitions else {
+            if self.offsets.len() > fetch.count_max {
+                let (count, count_max) = (self.offsets.len(), fetch.count_max);
+                return Err(limit(format!(
+                    "{count} offsets do not fit in an answer that has room for {count_max}"
+                )));
+            }
             let all = self.offsets.iter();
             return Ok(all.map(|(topic, partition, value)| fetched(topic, partition, Some(value))).collect());
         };
@@ -120,17 +125,6 @@ impl Group {
             fetched(topic, *partition, self.offsets.get(topic, *partition))
         };
         Ok(wanted.iter().map(stored).collect())
-    }
-
-    /// Who gives an id or a generation must have the current one (KIP-848); clients of classic groups give neither.
-    fn check_fetch(&self, fetch: &FetchOffsets) -> Result<(), Refusal> {
-        if let Some(member) = fetch.member.as_ref().filter(|member| !member.is_empty()) {
-            self.check_member(member, None)?;
-        }
-        if fetch.member_epoch >= 0 && fetch.member_epoch != self.generation.0 {
-            return Err(Refusal::IllegalGeneration);
-        }
-        Ok(())
     }
 
     /// Removes offsets of topics that nobody reads (O6).

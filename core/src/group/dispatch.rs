@@ -109,7 +109,7 @@ impl GroupCoordinator {
         let is_there = match commit.generation.0 {
             ..0 => self.found(&commit.group),
             _ if self.groups.contains_key(&commit.group) => Ok(()),
-            _ => Err(Refusal::IllegalGeneration),
+            _ => Err(Refusal::GroupIdNotFound),
         };
         let refusal = match is_there {
             Ok(()) => {
@@ -123,16 +123,10 @@ impl GroupCoordinator {
     }
 
     fn fetch_offsets(&self, fetch: &FetchOffsets) -> Result<Vec<FetchedOffset>, Refusal> {
+        let wanted = || fetch.partitions.iter().flatten();
         match self.groups.get(&fetch.group) {
             Some(group) => group.fetch_offsets(fetch),
-            None if fetch.member.as_ref().is_some_and(|member| !member.is_empty()) => {
-                Err(Refusal::UnknownMember)
-            }
-            None if fetch.member_epoch >= 0 => Err(Refusal::IllegalGeneration),
-            None => {
-                let wanted = fetch.partitions.iter().flatten();
-                Ok(wanted.map(|(topic, partition)| fetched(topic, *partition, None)).collect())
-            }
+            None => Ok(wanted().map(|(topic, partition)| fetched(topic, *partition, None)).collect()),
         }
     }
 

@@ -7,7 +7,8 @@
 //!   the client said when (v2..4)    then, and never earlier or later
 //! ```
 //!
-//! Always true: a topic somebody reads loses no offset; an empty group goes with its last offset.
+//! Always true: a topic somebody reads loses no offset; an empty group without offsets goes when it is looked at next, however it
+//! lost them.
 
 use std::time::Duration;
 

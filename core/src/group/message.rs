@@ -171,9 +171,9 @@ pub struct Sync {
     pub instance: Option<InstanceId>,
     /// The generation the member believes current.
     pub generation: GroupGeneration,
-    /// Version 5 and later: checked if given (KIP-559).
+    /// Version 5 and later (KIP-559); checked if given.
     pub protocol_type: Option<Arc<str>>,
-    /// Version 5 and later: checked if given (KIP-559).
+    /// Version 5 and later (KIP-559); checked if given.
     pub protocol: Option<Arc<str>>,
     /// From the leader: what each member shall do; from others nothing.
     pub assignments: Vec<(MemberId, Opaque)>,
@@ -266,17 +266,16 @@ pub struct CommitOffset {
     pub metadata: Arc<str>,
 }
 
-/// Asks how far a group has read.
+/// Asks how far a group has read. Anybody may: the member and its epoch, which version 9 and later give, are checked for the
+/// newer kind of group alone (KIP-848).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct FetchOffsets {
     /// Which group.
     pub group: GroupId,
-    /// Version 9 and later: who asks, checked if given (KIP-848).
-    pub member: Option<MemberId>,
-    /// Version 9 and later: the member's epoch, a classic member's generation; negative if not given.
-    pub member_epoch: i32,
     /// Which partitions; `None` for all that have an offset.
     pub partitions: Option<Vec<(TopicName, PartitionIndex)>>,
+    /// How many offsets may be told: more are refused before any is copied.
+    pub count_max: usize,
     /// Refuse what a transaction may yet change (KIP-447); without transactions nothing is.
     pub require_stable: bool,
 }

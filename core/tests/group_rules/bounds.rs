@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use ringlog_core::group::message::{Commit, GroupState, Join, Request, Sync};
+use ringlog_core::group::message::{Commit, FetchOffsets, GroupState, Join, Request, Sync};
 use ringlog_core::group::settings::GroupSettings;
 use ringlog_core::limits::GroupLimits;
 use ringlog_core::refusal::Refusal;
 
-use crate::harness::{World, again, consumer, opaque, protocol, simple_commit, sync_of};
+use crate::harness::{World, again, consumer, fetch_all, opaque, protocol, simple_commit, sync_of};
 
 fn tiny() -> World {
     World::with(GroupSettings {
@@ -126,6 +126,15 @@ fn offsets_are_bounded_and_known_partitions_go_on() {
     let results = world.commit(simple_commit(&[("t", 0, 2), ("t", 64, 1), ("t", 1, 2)]));
     assert!(results[0].is_ok() && is_limit(results[1].as_ref().expect_err("no room")) && results[2].is_ok());
     assert_eq!(world.coordinator.offsets().count(), 64);
+}
+
+#[test]
+fn offsets_told_at_once_are_bounded_and_none_is_told_beyond() {
+    let mut world = tiny();
+    world.commit(simple_commit(&[("t", 0, 1), ("t", 1, 1), ("u", 0, 1)]));
+    let at_most = |count_max| FetchOffsets { count_max, ..fetch_all() };
+    assert_eq!(world.fetch(at_most(3)).map(|told| told.len()), Ok(3));
+    assert!(is_limit(&world.fetch(at_most(2)).expect_err("no room")));
 }
 
 #[test]

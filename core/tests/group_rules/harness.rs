@@ -374,13 +374,7 @@ pub fn commit_of(joiner: &Joiner, offsets: &[(&str, i32, i64)]) -> Commit {
 }
 
 pub fn fetch_all() -> FetchOffsets {
-    FetchOffsets {
-        group: GROUP.into(),
-        member: None,
-        member_epoch: -1,
-        partitions: None,
-        require_stable: false,
-    }
+    FetchOffsets { group: GROUP.into(), partitions: None, count_max: usize::MAX, require_stable: false }
 }
 
 pub fn opaque(text: &str) -> Opaque {

@@ -164,6 +164,7 @@ impl Client {
                 self.doing = Doing::Dead;
             }
             Refusal::IllegalGeneration
+            | Refusal::GroupIdNotFound
             | Refusal::RebalanceInProgress
             | Refusal::NotCoordinator
             | Refusal::CoordinatorNotAvailable => self.doing = Doing::Outside,

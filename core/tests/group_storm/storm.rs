@@ -569,9 +569,8 @@ impl Storm {
 fn fetch_all(group: GroupId) -> Request {
     Request::FetchOffsets(FetchOffsets {
         group,
-        member: None,
-        member_epoch: -1,
         partitions: None,
+        count_max: usize::MAX,
         require_stable: false,
     })
 }
