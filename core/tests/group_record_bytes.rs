@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use ringlog_core::group::message::{GroupGeneration, Opaque};
 use ringlog_core::group::record::{CommittedOffset, GroupMemberMetadata, GroupMetadata, GroupRecord};
 use ringlog_core::group::record_bytes::RecordFault;
-use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex};
+use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use ringlog_core::time::Timestamp;
 
 type Parsed = Result<Option<GroupRecord>, RecordFault>;
@@ -157,6 +157,7 @@ fn the_bytes_on_the_page_about_formats_are_those_that_are_written() {
             metadata: "".into(),
             committed_at: Timestamp(1_795_789_540_837),
             expires_at: None,
+            topic_id: TopicId::parse("x29T8Sy5TFWPU5iQ-W2xvA"),
         }),
     };
     assert_eq!(bytes_on_the_page("an offset, its key"), record.key_bytes());
@@ -188,14 +189,16 @@ fn timeout() -> impl Strategy<Value = Duration> {
 
 fn committed_offset() -> impl Strategy<Value = CommittedOffset> {
     let expires_at = prop::option::of(any::<i64>().prop_filter("-1 is none", |time| *time != -1));
-    (any::<i64>(), any::<i32>(), text(), any::<i64>(), expires_at).prop_map(
-        |(offset, leader_epoch, metadata, committed_at, expires_at)| CommittedOffset {
+    let topic_id = prop::option::of((1..u128::MAX).prop_map(|id| TopicId(id.to_be_bytes())));
+    (any::<i64>(), any::<i32>(), text(), any::<i64>(), expires_at, topic_id).prop_map(
+        |(offset, leader_epoch, metadata, committed_at, expires_at, topic_id)| CommittedOffset {
             offset: Offset(offset),
-            // The version that holds a time to expire at holds no epoch.
+            // The version that holds a time to expire at holds neither epoch nor topic id.
             leader_epoch: if expires_at.is_some() { LeaderEpoch::UNKNOWN } else { LeaderEpoch(leader_epoch) },
             metadata,
             committed_at: Timestamp(committed_at),
             expires_at: expires_at.map(Timestamp),
+            topic_id: topic_id.filter(|_| expires_at.is_none()),
         },
     )
 }

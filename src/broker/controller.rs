@@ -269,7 +269,7 @@ impl<E: Environment> Shard<E> {
 
     async fn delete_partitions(self: &Rc<Self>, before: &MetadataImage, topic: TopicId) {
         let Some(topic) = before.topic_by_id(topic) else { return };
-        self.forget_topic(&topic.name);
+        self.forget_topic(&topic.name, topic.id);
         for partition in &topic.partitions {
             let id = TopicPartition { topic: topic.id, partition: partition.index };
             let Some(partition) = self.stop_leading(&id) else { continue };

@@ -1,12 +1,13 @@
 //! OffsetCommit: store how far a group has read. The reply leaves when it is on disk.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_core::error_code::ErrorCode;
 use ringlog_core::group::message::{self, Commit, CommitOffset, GroupGeneration};
-use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicName};
-use ringlog_core::metadata::MetadataImage;
+use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex};
+use ringlog_core::metadata::{MetadataImage, TopicImage};
 use ringlog_core::refusal::{Refusal, error_code_for};
 use ringlog_net::connection::Outcome;
 use ringlog_net::protocol::offset_commit::{
@@ -35,12 +36,12 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         let known = known_topic(&image, topic, request.version);
         for partition in &topic.partitions {
             let index = PartitionIndex(partition.partition_index);
-            let name = known.clone().and_then(|name| has_partition(&image, name, index));
-            match name {
+            match known.clone().and_then(|topic| with_partition(topic, index)) {
                 Ok(topic) => {
                     refusals.push(None);
                     offsets.push(CommitOffset {
-                        topic,
+                        topic: topic.name.clone(),
+                        topic_id: topic.id,
                         partition: index,
                         offset: Offset(partition.committed_offset),
                         leader_epoch: LeaderEpoch(partition.committed_leader_epoch),
@@ -93,27 +94,19 @@ fn told_code(refusal: &Refusal, version: i16) -> ErrorCode {
     }
 }
 
-fn known_topic(
-    image: &MetadataImage,
+fn known_topic<'a>(
+    image: &'a MetadataImage,
     asked: &OffsetCommitRequestTopic<'_>,
     version: i16,
-) -> Result<TopicName, Refusal> {
+) -> Result<&'a TopicImage, Refusal> {
     let (topic, otherwise) = if version >= TOPIC_ID_VERSION_MIN {
         (image.topic_by_id(topic_id(asked.topic_id)), Refusal::UnknownTopicId)
     } else {
         (image.topic(asked.name), Refusal::UnknownTopicOrPartition)
     };
-    topic.map(|topic| topic.name.clone()).ok_or(otherwise)
+    topic.map(Arc::as_ref).ok_or(otherwise)
 }
 
-fn has_partition(
-    image: &MetadataImage,
-    name: TopicName,
-    index: PartitionIndex,
-) -> Result<TopicName, Refusal> {
-    let topic = image.topic(&name);
-    match topic.and_then(|topic| topic.partition(index)) {
-        Some(_) => Ok(name),
-        None => Err(Refusal::UnknownTopicOrPartition),
-    }
+fn with_partition(topic: &TopicImage, index: PartitionIndex) -> Result<&TopicImage, Refusal> {
+    topic.partition(index).map(|_| topic).ok_or(Refusal::UnknownTopicOrPartition)
 }

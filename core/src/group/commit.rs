@@ -15,7 +15,7 @@ use crate::group::message::{
 };
 use crate::group::record::{CommittedOffset, GroupRecord};
 use crate::group::turn::Turn;
-use crate::ids::{PartitionIndex, TopicName};
+use crate::ids::{PartitionIndex, TopicId, TopicName};
 use crate::refusal::Refusal;
 use crate::time::Timestamp;
 
@@ -74,6 +74,7 @@ impl Group {
             metadata: commit.metadata.clone(),
             committed_at: turn.moment.wall,
             expires_at,
+            topic_id: Some(commit.topic_id),
         };
         self.write_offset(&commit.topic, commit.partition, Some(value), turn);
         Ok(())
@@ -151,8 +152,8 @@ impl Group {
     }
 
     /// A topic is gone: so are its offsets.
-    pub fn topic_deleted(&mut self, topic: &TopicName, turn: &mut Turn) {
-        for partition in self.offsets.partitions_of(topic) {
+    pub fn topic_deleted(&mut self, topic: &TopicName, id: Option<TopicId>, turn: &mut Turn) {
+        for partition in self.offsets.of_deleted(topic, id) {
             self.write_offset(topic, partition, None, turn);
         }
     }

@@ -10,7 +10,7 @@
 //! deadline is set whenever a request waits; nothing grows beyond
 //! [`GroupLimits`](crate::limits::GroupLimits).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::group::bounds::{limit, no_bytes_left};
@@ -22,7 +22,7 @@ use crate::group::record::GroupRecord;
 use crate::group::settings::GroupSettings;
 use crate::group::turn::Turn;
 use crate::group::weight::Weight;
-use crate::ids::{Offset, PartitionIndex, TopicName};
+use crate::ids::{Offset, PartitionIndex, TopicId, TopicName};
 use crate::refusal::Refusal;
 use crate::time::Instant;
 
@@ -98,7 +98,7 @@ impl GroupCoordinator {
     pub fn handle(&mut self, request: Request, ticket: GroupTicket, moment: Moment) -> Decision {
         let mut decision = Decision::default();
         if let Err(refusal) = self.admit(&request) {
-            if !matches!(request, Request::TopicDeleted(_)) {
+            if !matches!(request, Request::TopicDeleted(..)) {
                 let answer = request.refused(&refusal);
                 decision.replies.push(Reply { ticket, answer, when: When::Now });
             }
@@ -124,7 +124,7 @@ impl GroupCoordinator {
                 (group, true)
             }
             Request::Describe(group) | Request::DeleteGroup(group) => (group, true),
-            Request::List(_) | Request::TopicDeleted(_) => return Ok(()),
+            Request::List(_) | Request::TopicDeleted(..) => return Ok(()),
         };
         let is_name =
             group.len() <= self.settings.limits.name_bytes_max && (may_be_empty || !group.is_empty());
@@ -222,6 +222,12 @@ impl GroupCoordinator {
             let offsets = group.offsets.iter();
             offsets.map(|(topic, partition, value)| (&group.id, topic, partition, value.offset))
         })
+    }
+
+    /// Of which topics there are offsets, by name and id; the id is not known of all.
+    pub fn topics_with_offsets(&self) -> BTreeSet<(TopicName, Option<TopicId>)> {
+        let offsets = self.groups.values().flat_map(|group| group.offsets.iter());
+        offsets.map(|(topic, _, value)| (topic.clone(), value.topic_id)).collect()
     }
 
     /// How many groups there are.

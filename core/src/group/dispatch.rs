@@ -18,7 +18,7 @@ use crate::group::message::{
 };
 use crate::group::session::left_nothing;
 use crate::group::turn::Turn;
-use crate::ids::TopicName;
+use crate::ids::{TopicId, TopicName};
 use crate::refusal::Refusal;
 
 impl GroupCoordinator {
@@ -60,8 +60,8 @@ impl GroupCoordinator {
                 let answer = found.unwrap_or(Err(Refusal::GroupIdNotFound));
                 Some((Answer::DeleteGroup(answer), When::Committed))
             }
-            Request::TopicDeleted(topic) => {
-                self.topic_deleted(&topic, moment, decision);
+            Request::TopicDeleted(topic, id) => {
+                self.topic_deleted(&topic, id, moment, decision);
                 None
             }
             Request::FetchOffsets(fetch) => {
@@ -134,12 +134,18 @@ impl GroupCoordinator {
         self.groups.values().filter_map(|group| group.list(filter)).collect()
     }
 
-    fn topic_deleted(&mut self, topic: &TopicName, moment: Moment, decision: &mut Decision) {
-        let has_offsets = |group: &&Group| !group.offsets.partitions_of(topic).is_empty();
-        let ids: Vec<GroupId> =
+    fn topic_deleted(
+        &mut self,
+        topic: &TopicName,
+        id: Option<TopicId>,
+        moment: Moment,
+        decision: &mut Decision,
+    ) {
+        let has_offsets = |group: &&Group| !group.offsets.of_deleted(topic, id).is_empty();
+        let groups: Vec<GroupId> =
             self.groups.values().filter(has_offsets).map(|group| group.id.clone()).collect();
-        for id in ids {
-            self.with_group(&id, moment, decision, |group, turn| group.topic_deleted(topic, turn));
+        for group in groups {
+            self.with_group(&group, moment, decision, |group, turn| group.topic_deleted(topic, id, turn));
         }
     }
 }

@@ -10,7 +10,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicName};
+use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 use crate::refusal::Refusal;
 
 /// A group's name, `group.id`.
@@ -54,8 +54,9 @@ pub enum Request {
     List(ListFilter),
     /// DeleteGroups of one group.
     DeleteGroup(GroupId),
-    /// A topic is gone: its offsets go too. Nobody waits for the answer.
-    TopicDeleted(TopicName),
+    /// A topic is gone: its offsets go too, and those of the same name whose topic is not known, not those of a topic that was
+    /// made anew under the name. Nobody waits for the answer.
+    TopicDeleted(TopicName, Option<TopicId>),
 }
 
 /// An answer to the request of the same name.
@@ -256,6 +257,8 @@ pub struct Commit {
 pub struct CommitOffset {
     /// Which topic.
     pub topic: TopicName,
+    /// Which topic of this name.
+    pub topic_id: TopicId,
     /// Which partition of it.
     pub partition: PartitionIndex,
     /// The next offset to read.
@@ -406,7 +409,7 @@ impl Request {
             Request::Describe(_) => Answer::Describe(Err(no())),
             Request::List(_) => Answer::List(Err(no())),
             Request::DeleteGroup(_) => Answer::DeleteGroup(Err(no())),
-            Request::TopicDeleted(_) => Answer::TopicDeleted,
+            Request::TopicDeleted(..) => Answer::TopicDeleted,
         }
     }
 }

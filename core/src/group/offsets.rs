@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 
 use crate::group::record::CommittedOffset;
-use crate::ids::{PartitionIndex, TopicName};
+use crate::ids::{PartitionIndex, TopicId, TopicName};
 
 /// The offsets of one group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -65,9 +65,11 @@ impl GroupOffsets {
         })
     }
 
-    /// The partitions of one topic.
-    pub fn partitions_of(&self, topic: &str) -> Vec<PartitionIndex> {
-        self.by_topic.get(topic).map(|partitions| partitions.keys().copied().collect()).unwrap_or_default()
+    /// The partitions of a deleted topic, and of one of its name that nobody knows which it was.
+    pub fn of_deleted(&self, topic: &str, id: Option<TopicId>) -> Vec<PartitionIndex> {
+        let partitions = self.by_topic.get(topic).into_iter().flatten();
+        let of_it = partitions.filter(|(_, value)| value.topic_id.is_none() || value.topic_id == id);
+        of_it.map(|(&partition, _)| partition).collect()
     }
 
     /// How many there are.
@@ -99,6 +101,7 @@ mod tests {
             metadata: text.into(),
             committed_at: Timestamp(0),
             expires_at: None,
+            topic_id: None,
         })
     }
 

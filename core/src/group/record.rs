@@ -10,7 +10,7 @@
 use std::time::Duration;
 
 use crate::group::message::{GroupGeneration, GroupId, InstanceId, MemberId, Opaque};
-use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicName};
+use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 use crate::time::Timestamp;
 use std::sync::Arc;
 
@@ -50,6 +50,8 @@ pub struct CommittedOffset {
     pub committed_at: Timestamp,
     /// When the client wants it gone (OffsetCommit 2 to 4), if it says.
     pub expires_at: Option<Timestamp>,
+    /// Of which topic of this name; unknown in records of older brokers, and of offsets that expire when the client says.
+    pub topic_id: Option<TopicId>,
 }
 
 /// `GroupMetadataValue`: a generation as it was agreed.

@@ -9,7 +9,7 @@ use ringlog_core::group::decision::{Decision, GroupTicket, Moment, Reply, When};
 use ringlog_core::group::message::*;
 use ringlog_core::group::record::{GroupMetadata, GroupRecord};
 use ringlog_core::group::settings::GroupSettings;
-use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicName};
+use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 use ringlog_core::refusal::Refusal;
 use ringlog_core::time::{Instant, Timestamp};
 
@@ -344,10 +344,18 @@ pub fn sync_of(joiner: &Joiner) -> Sync {
     }
 }
 
+/// The id of a topic that was never made anew.
+pub fn topic_id_of(topic: &str) -> TopicId {
+    let mut id = [1; 16];
+    id.iter_mut().zip(topic.bytes()).for_each(|(to, from)| *to = from);
+    TopicId(id)
+}
+
 /// A commit by nobody's member.
 pub fn simple_commit(offsets: &[(&str, i32, i64)]) -> Commit {
     let offsets = offsets.iter().map(|(topic, partition, offset)| CommitOffset {
         topic: TopicName::from(*topic),
+        topic_id: topic_id_of(topic),
         partition: PartitionIndex(*partition),
         offset: Offset(*offset),
         leader_epoch: LeaderEpoch(3),

@@ -6,11 +6,14 @@ use ringlog_core::group::decision::When;
 use ringlog_core::group::message::{
     Commit, CommitOffset, FetchOffsets, GroupGeneration, GroupState, Join, Request,
 };
-use ringlog_core::group::record::GroupRecord;
-use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex};
+use ringlog_core::group::record::{CommittedOffset, GroupRecord};
+use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use ringlog_core::refusal::Refusal;
+use ringlog_core::time::Timestamp;
 
-use crate::harness::{Joiner, World, again, commit_of, consumer, fetch_all, protocol, simple_commit};
+use crate::harness::{
+    Joiner, World, again, commit_of, consumer, fetch_all, protocol, simple_commit, topic_id_of,
+};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -56,6 +59,7 @@ fn o3_the_text_with_an_offset_is_kept_as_it_is_and_one_too_long_is_refused_alone
     let mut world = World::new();
     let offset = |partition, metadata: String| CommitOffset {
         topic: "events".into(),
+        topic_id: topic_id_of("events"),
         partition: PartitionIndex(partition),
         offset: Offset(5),
         leader_epoch: LeaderEpoch(3),
@@ -200,11 +204,45 @@ fn o6_a_deleted_topic_takes_its_offsets_along_in_all_groups() {
     let mut world = World::new();
     world.commit(simple_commit(&[("events", 0, 1), ("events", 1, 1), ("other", 0, 1)]));
     world.commit(Commit { group: "second".into(), ..simple_commit(&[("events", 0, 5)]) });
-    let ticket = world.ask(Request::TopicDeleted("events".into()));
+    let ticket = world.ask(Request::TopicDeleted("events".into(), Some(topic_id_of("events"))));
     assert!(world.waits(ticket), "nobody waits for an answer, so there is none");
     assert_eq!(world.stored(), ["other-0=1"]);
     world.fail_over();
     assert_eq!(world.stored(), ["other-0=1"]);
+}
+
+#[test]
+fn o6_a_deleted_topic_leaves_the_offsets_of_its_successor_and_takes_those_of_no_known_topic() {
+    let mut world = World::new();
+    let (first, second) = (topic_id_of("events"), TopicId([2; 16]));
+    let of = |partition, topic_id| {
+        let mut commit = simple_commit(&[("events", partition, 1)]);
+        commit.offsets[0].topic_id = topic_id;
+        commit
+    };
+    assert_eq!(world.commit(of(0, first)), [Ok(())]);
+    assert_eq!(world.commit(of(1, second)), [Ok(())]);
+    world.coordinator.replay(&GroupRecord::Offset {
+        group: "orders".into(),
+        topic: "events".into(),
+        partition: PartitionIndex(2),
+        value: Some(CommittedOffset {
+            offset: Offset(1),
+            leader_epoch: LeaderEpoch::UNKNOWN,
+            metadata: "".into(),
+            committed_at: Timestamp(0),
+            expires_at: None,
+            topic_id: None,
+        }),
+    });
+    let ids: Vec<_> = world.coordinator.topics_with_offsets().into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, [None, Some(second), Some(first)]);
+    world.ask(Request::TopicDeleted("events".into(), Some(first)));
+    assert_eq!(world.stored(), ["events-1=1"]);
+    world.ask(Request::TopicDeleted("events".into(), None));
+    assert_eq!(world.stored(), ["events-1=1"]);
+    world.ask(Request::TopicDeleted("events".into(), Some(second)));
+    assert_eq!(world.stored(), [""; 0]);
 }
 
 #[test]
@@ -213,7 +251,7 @@ fn o6_a_group_that_lost_its_last_offset_is_empty_until_it_is_looked_at_for_havin
     world.commit(simple_commit(&[("events", 0, 1)]));
     world.commit(Commit { group: "second".into(), ..simple_commit(&[("old", 0, 5)]) });
     assert_eq!(world.delete_offsets(&[("events", 0)]), Ok(vec![Ok(())]));
-    world.ask(Request::TopicDeleted("old".into()));
+    world.ask(Request::TopicDeleted("old".into(), Some(topic_id_of("old"))));
     for _ in 0..2 {
         assert_eq!((world.state(), world.coordinator.group_count()), (GroupState::Empty, 2));
         world.fail_over();

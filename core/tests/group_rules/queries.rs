@@ -89,7 +89,7 @@ fn while_loading_everybody_is_told_to_wait_and_nothing_is_decided() {
     let decision = coordinator.handle(Request::Describe(GROUP.into()), GroupTicket(1), moment);
     assert_eq!(decision.replies[0].answer, Answer::Describe(Err(Refusal::CoordinatorLoading)));
     assert_eq!(decision.replies[0].when, When::Now);
-    let decision = coordinator.handle(Request::TopicDeleted("t".into()), GroupTicket(2), moment);
+    let decision = coordinator.handle(Request::TopicDeleted("t".into(), None), GroupTicket(2), moment);
     assert!(decision.replies.is_empty());
 }
 

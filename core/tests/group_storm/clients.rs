@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringlog_core::group::message::*;
-use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex};
+use ringlog_core::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId};
 use ringlog_core::refusal::Refusal;
 
 use crate::broker::Random;
@@ -144,6 +144,7 @@ impl Client {
             retention: None,
             offsets: vec![CommitOffset {
                 topic: TOPIC.into(),
+                topic_id: TopicId([1; 16]),
                 partition: PartitionIndex(partition as i32),
                 offset: Offset(offset),
                 leader_epoch: LeaderEpoch::UNKNOWN,

@@ -234,7 +234,7 @@ impl Storm {
             1 => Request::List(ListFilter::default()),
             2 => Request::DeleteGroup(group),
             3 => Request::DeleteOffsets(DeleteOffsets { group, partitions }),
-            4 if self.random.one_in(4) => Request::TopicDeleted(TOPIC.into()),
+            4 if self.random.one_in(4) => Request::TopicDeleted(TOPIC.into(), None),
             5 => leave_by_name(group, &mut self.random),
             _ => fetch_all(group),
         };
@@ -247,7 +247,7 @@ impl Storm {
         if let Some(client) = client.map(|index| &mut self.clients[index]) {
             client.before = std::mem::replace(&mut client.doing, Doing::Asking);
         }
-        if !matches!(request, Request::TopicDeleted(_)) {
+        if !matches!(request, Request::TopicDeleted(..)) {
             let (asked_ms, ends) = (self.broker.now_ms, self.ends_of(&request));
             let open = Open { client, request: request.clone(), asked_ms, ends };
             self.open.insert(ticket, open);

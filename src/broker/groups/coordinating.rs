@@ -5,7 +5,7 @@ use std::rc::Rc;
 use ringlog_core::group::decision::{Decision, GroupTicket, Moment, Reply, When};
 use ringlog_core::group::message::{Answer, Request};
 use ringlog_core::group::record::GroupRecord;
-use ringlog_core::ids::{TopicName, TopicPartition};
+use ringlog_core::ids::{TopicId, TopicName, TopicPartition};
 use ringlog_core::refusal::Refusal;
 use ringlog_replication::leader::Acks;
 use ringlog_replication::pending_acks::Ticket;
@@ -40,9 +40,10 @@ impl<E: Environment> Shard<E> {
     }
 
     /// A topic is gone: no group keeps an offset of it.
-    pub(in crate::broker) fn forget_topic(self: &Rc<Self>, topic: &TopicName) {
+    pub(in crate::broker) fn forget_topic(self: &Rc<Self>, topic: &TopicName, id: TopicId) {
         for seat in self.groups.seats() {
-            self.coordinate(&seat, Work::Request(Request::TopicDeleted(topic.clone()), Asker::Nobody));
+            let deleted = Request::TopicDeleted(topic.clone(), Some(id));
+            self.coordinate(&seat, Work::Request(deleted, Asker::Nobody));
         }
     }
 

@@ -28,15 +28,14 @@ impl<E: Environment> Shard<E> {
         self.env.spawn(TaskClass::Network, self.clone().load_groups(seat, partition.clone()));
     }
 
-    /// Topics may have been deleted while nobody coordinated, or before their offsets' records were written.
+    /// Topics may have been deleted, and made anew, while nobody coordinated, or before their offsets' records were written.
     fn forget_missing_topics(self: &Rc<Self>, seat: &Rc<Seat>) {
         let image = self.image();
-        let mut topics: Vec<_> =
-            seat.committed(usize::MAX).into_iter().map(|(_, topic, _, _)| topic).collect();
-        topics.sort_unstable();
-        topics.dedup();
-        for topic in topics.into_iter().filter(|topic| image.topic(topic).is_none()) {
-            self.coordinate(seat, Work::Request(Request::TopicDeleted(topic), Asker::Nobody));
+        for (topic, id) in seat.topics_with_offsets() {
+            let is_there = image.topic(&topic).is_some_and(|found| id.is_none_or(|id| id == found.id));
+            if !is_there {
+                self.coordinate(seat, Work::Request(Request::TopicDeleted(topic, id), Asker::Nobody));
+            }
         }
     }
 

@@ -1,13 +1,13 @@
 //! One partition of `__consumer_offsets` that this shard leads: its coordinator and what waits for it.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use ringlog_core::group::coordinator::GroupCoordinator;
 use ringlog_core::group::decision::GroupTicket;
 use ringlog_core::group::message::{GroupId, Request};
 use ringlog_core::group::settings::GroupSettings;
-use ringlog_core::ids::{Offset, PartitionIndex, TopicName, TopicPartition};
+use ringlog_core::ids::{Offset, PartitionIndex, TopicId, TopicName, TopicPartition};
 use ringlog_core::time::Instant;
 use ringlog_replication::pending_acks::Ticket;
 
@@ -71,6 +71,12 @@ impl Seat {
         offsets
             .map(|(group, topic, partition, offset)| (group.clone(), topic.clone(), partition, offset))
             .collect()
+    }
+
+    /// Of which topics groups have committed offsets here.
+    pub(super) fn topics_with_offsets(&self) -> BTreeSet<(TopicName, Option<TopicId>)> {
+        let coordinator = self.coordinator.borrow();
+        coordinator.as_ref().map(GroupCoordinator::topics_with_offsets).unwrap_or_default()
     }
 
     /// How many offsets groups have committed here.

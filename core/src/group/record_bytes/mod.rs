@@ -101,6 +101,7 @@ mod tests {
     use super::*;
     use crate::group::message::GroupGeneration;
     use crate::group::record::{GroupMemberMetadata, GroupMetadata};
+    use crate::ids::TopicId;
     use crate::time::Timestamp;
 
     type Parsed = Result<Option<GroupRecord>, RecordFault>;
@@ -177,7 +178,13 @@ mod tests {
         let topic_id = [&[1, 0, 16][..], &[7; 16]].concat();
         let plain = parse_offset(&offset_value(&[0]));
         assert!(matches!(plain, Ok(Some(_))));
-        assert_eq!(parse_offset(&offset_value(&topic_id)), plain);
+        let topic_id_of = |record: Parsed| match record {
+            Ok(Some(GroupRecord::Offset { value: Some(value), .. })) => value.topic_id,
+            other => panic!("not an offset: {other:?}"),
+        };
+        assert_eq!(topic_id_of(parse_offset(&offset_value(&topic_id))), Some(TopicId([7; 16])));
+        let no_id = [&[1, 0, 16][..], &[0; 16]].concat();
+        assert_eq!(topic_id_of(parse_offset(&offset_value(&no_id))), None);
         assert_eq!(parse_offset(&offset_value(&[2, 8, 0, 9, 0])), plain);
         for tags in [[2, 9, 0, 9, 0], [2, 9, 0, 8, 0]] {
             let fault = parse_offset(&offset_value(&tags));

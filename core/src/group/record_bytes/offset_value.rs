@@ -5,8 +5,7 @@
 //! ```
 //!
 //! Always true: version 4 is written, as Kafka 4.3 does, and version 1 where the client said how long to keep the
-//! offset, because only that version holds it; the leader epoch is then lost, as it is in Kafka.
-//! An offset is known here by its topic's name, so a topic id is checked, not kept: without one Kafka asks for none.
+//! offset, because only that version holds it; leader epoch and topic id are then lost, as they are in Kafka.
 
 use std::sync::Arc;
 
@@ -14,7 +13,7 @@ use super::RecordFault;
 use super::reader::Reader;
 use super::writer::Writer;
 use crate::group::record::CommittedOffset;
-use crate::ids::{LeaderEpoch, Offset};
+use crate::ids::{LeaderEpoch, Offset, TopicId};
 use crate::time::Timestamp;
 
 /// Writes a value.
@@ -31,7 +30,10 @@ fn write_lasting(offset: &CommittedOffset) -> Vec<u8> {
     value.i32(offset.leader_epoch.0);
     value.short_text(&offset.metadata);
     value.i64(offset.committed_at.0);
-    value.no_tags();
+    match offset.topic_id {
+        Some(topic_id) => value.only_tag(TOPIC_ID_TAG, &topic_id.0),
+        None => value.no_tags(),
+    }
     value.into_bytes()
 }
 
@@ -47,7 +49,7 @@ fn write_expiring(offset: &CommittedOffset, expires_at: Timestamp) -> Vec<u8> {
 /// Reads a value of any version up to `version_max`.
 pub(super) fn read(value: &[u8], version_max: i16) -> Result<CommittedOffset, RecordFault> {
     let (version, mut reader) = Reader::of_value(value, version_max)?;
-    let offset = CommittedOffset {
+    let mut offset = CommittedOffset {
         offset: Offset(reader.i64("offset")?),
         leader_epoch: match version {
             0..3 => LeaderEpoch::UNKNOWN,
@@ -59,17 +61,17 @@ pub(super) fn read(value: &[u8], version_max: i16) -> Result<CommittedOffset, Re
             1 => Some(Timestamp(reader.i64("expire time")?)).filter(|time| *time != Timestamp::NONE),
             _ => None,
         },
+        topic_id: None,
     };
-    reader.tags(topic_id_has_its_size)?;
+    reader.tags(|tag, bytes| {
+        if tag == TOPIC_ID_TAG {
+            let id = bytes.try_into().map_err(|_| RecordFault::TagSize { tag, bytes: bytes.len() })?;
+            offset.topic_id = Some(TopicId(id)).filter(|id| *id != TopicId::ZERO);
+        }
+        Ok(())
+    })?;
     reader.finish()?;
     Ok(offset)
 }
 
-fn topic_id_has_its_size(tag: u32, bytes: &[u8]) -> Result<(), RecordFault> {
-    const TOPIC_ID: u32 = 0;
-    const TOPIC_ID_BYTES: usize = 16;
-    if tag == TOPIC_ID && bytes.len() != TOPIC_ID_BYTES {
-        return Err(RecordFault::TagSize { tag, bytes: bytes.len() });
-    }
-    Ok(())
-}
+const TOPIC_ID_TAG: u32 = 0;

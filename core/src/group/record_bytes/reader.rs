@@ -94,7 +94,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Gives each tagged field, if this encoding has them, to `take`.
-    pub fn tags(&mut self, take: impl Fn(u32, &[u8]) -> Result<(), RecordFault>) -> Result<(), RecordFault> {
+    pub fn tags(
+        &mut self,
+        mut take: impl FnMut(u32, &[u8]) -> Result<(), RecordFault>,
+    ) -> Result<(), RecordFault> {
         const FIELD: &str = "tagged fields";
         if self.encoding == Encoding::Plain {
             return Ok(());

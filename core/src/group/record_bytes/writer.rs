@@ -55,6 +55,14 @@ impl Writer {
         self.unsigned_varint(0);
     }
 
+    /// The end of a part of a flexible version with one tagged field.
+    pub fn only_tag(&mut self, tag: u32, bytes: &[u8]) {
+        self.unsigned_varint(1);
+        self.unsigned_varint(tag);
+        self.unsigned_varint(bytes.len() as u32);
+        self.bytes.extend_from_slice(bytes);
+    }
+
     fn unsigned_varint(&mut self, mut number: u32) {
         while number >= 0x80 {
             self.bytes.push(number as u8 | 0x80);

@@ -6,7 +6,6 @@ import java.nio.ByteBuffer;
 import java.util.List;
 import java.util.Random;
 
-import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.protocol.Message;
 import org.apache.kafka.common.protocol.types.Schema;
@@ -127,7 +126,7 @@ final class GroupRecords {
         return key;
     }
 
-    /** What Kafka writes for what it understood; an offset as for a topic whose id it does not know. */
+    /** What Kafka writes for what it understood. */
     private static CoordinatorRecord written(CoordinatorRecord understood) {
         ApiMessage key = keyWritten(understood.key());
         ApiMessage value = understood.value().message();
@@ -141,7 +140,7 @@ final class GroupRecords {
         }
         OffsetCommitValue current = value instanceof LegacyOffsetCommitValue
             ? newer((LegacyOffsetCommitValue) value)
-            : ((OffsetCommitValue) value).setTopicId(Uuid.ZERO_UUID);
+            : (OffsetCommitValue) value;
         OffsetCommitKey offset = (OffsetCommitKey) key;
         return GroupCoordinatorRecordHelpers.newOffsetCommitRecord(
             offset.group(), offset.topic(), offset.partition(), OffsetAndMetadata.fromRecord(0, current));
