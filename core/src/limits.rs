@@ -125,10 +125,11 @@ pub struct StateLimits {
     pub config_value_bytes_max: usize,
 }
 
-/// Bounds on groups, each per partition of `__consumer_offsets` unless it says otherwise.
+/// Bounds on groups. Those over all groups are the broker's; a group's name says which shard it belongs to, so each shard takes
+/// an equal part of them ([`GroupLimits::of_one_shard`]), whichever partitions of `__consumer_offsets` it has.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct GroupLimits {
-    /// Groups.
+    /// Groups of the broker, about 500 bytes each besides what they hold.
     pub groups_max: usize,
     /// Members of one group, whatever `group.max.size` says.
     pub members_per_group_max: usize,
@@ -140,26 +141,26 @@ pub struct GroupLimits {
     pub name_bytes_max: usize,
     /// Bytes of one group's members together: what a record of its generation may have.
     pub group_bytes_max: usize,
-    /// Offsets of all groups, about 150 bytes each.
+    /// Offsets of all groups of the broker, about 150 bytes each.
     pub offsets_max: usize,
-    /// Bytes of all groups together: names, subscriptions, assignments, texts with offsets.
+    /// Bytes of all groups of the broker together: names, subscriptions, assignments, texts with offsets.
     pub bytes_max: usize,
-    /// Requests that wait to be decided or answered.
+    /// Requests of members of all groups of the broker that wait for others.
     pub waiting_max: usize,
 }
 
 impl GroupLimits {
     /// The bounds of a real broker.
     pub const PRODUCTION: GroupLimits = GroupLimits {
-        groups_max: 20_000,
+        groups_max: 200_000,
         members_per_group_max: 10_000,
         member_bytes_max: MIB,
         protocols_per_member_max: 64,
         name_bytes_max: 32_767,
         group_bytes_max: 16 * MIB,
-        offsets_max: 2_000_000,
-        bytes_max: 256 * MIB,
-        waiting_max: 20_000,
+        offsets_max: 4_000_000,
+        bytes_max: 512 * MIB,
+        waiting_max: 40_000,
     };
 
     /// Bounds so small that a short test meets all of them.
@@ -174,6 +175,18 @@ impl GroupLimits {
         bytes_max: 32 * KIB,
         waiting_max: 32,
     };
+
+    /// One shard's part. It has room for the largest group, however many shards there are.
+    pub fn of_one_shard(self, shard_count: u16) -> GroupLimits {
+        let share = |total: usize| total.div_ceil(usize::from(shard_count));
+        GroupLimits {
+            groups_max: share(self.groups_max),
+            offsets_max: share(self.offsets_max),
+            bytes_max: share(self.bytes_max).max(self.group_bytes_max),
+            waiting_max: share(self.waiting_max).max(self.members_per_group_max),
+            ..self
+        }
+    }
 }
 
 impl Limits {
@@ -311,6 +324,17 @@ mod tests {
         let mut limits = Limits::production();
         limits.state.partitions_per_topic_max = limits.state.partitions_max + 1;
         assert_eq!(limits.check(), Err("one topic or request may have more partitions than the cluster"));
+    }
+
+    #[test]
+    fn shards_share_the_bounds_of_groups_and_each_has_room_for_the_largest_group() {
+        let all = GroupLimits::PRODUCTION;
+        assert_eq!(all.of_one_shard(1), all);
+        let half = all.of_one_shard(2);
+        assert_eq!((half.groups_max, half.offsets_max, half.bytes_max), (100_000, 2_000_000, 256 * MIB));
+        let few = all.of_one_shard(128);
+        assert_eq!((few.bytes_max, few.waiting_max), (all.group_bytes_max, all.members_per_group_max));
+        assert_eq!(few.members_per_group_max, all.members_per_group_max);
     }
 
     #[test]

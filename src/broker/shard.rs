@@ -109,7 +109,10 @@ impl<E: Environment> Shard<E> {
             produces: Produces::default(),
             waiting_fetches: WaitingFetches::default(),
             fetches_under_way: FetchesUnderWay::default(),
-            groups: Groups::new(GroupSettings { limits: limits.groups, ..config.groups }),
+            groups: Groups::new(GroupSettings {
+                limits: limits.groups.of_one_shard(env.shard_count()),
+                ..config.groups
+            }),
             commands: CommandQueue::default(),
             outboxes: RefCell::new(outboxes),
             calls: Calls::new(),

@@ -23,7 +23,7 @@ pub(super) fn members_max(settings: &GroupSettings) -> usize {
 /// All groups together have taken what they may.
 pub(super) fn no_bytes_left(settings: &GroupSettings) -> Refusal {
     let bytes_max = settings.limits.bytes_max;
-    limit(format!("the coordinator of this group keeps {bytes_max} bytes of all its groups"))
+    limit(format!("the shard of this group keeps {bytes_max} bytes of all its groups"))
 }
 
 /// What a bound forbids.

@@ -271,9 +271,10 @@ impl Group {
         !is_written && !is_living
     }
 
-    /// What it takes of the coordinator's bounds.
+    /// What it takes of the bounds over all groups.
     pub fn weight(&self) -> Weight {
         Weight {
+            group_count: 1,
             offset_count: self.offsets.len(),
             waiting_count: self.roster.waiting_count(),
             bytes: self.id.len() + self.roster.bytes() + self.offsets.bytes(),

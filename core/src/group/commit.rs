@@ -91,7 +91,7 @@ impl Group {
         }
         if earlier.is_none() && turn.room.offset_count == 0 {
             let count_max = turn.settings.limits.offsets_max;
-            return Err(limit(format!("the coordinator of this group keeps {count_max} offsets")));
+            return Err(limit(format!("the shard of this group keeps {count_max} offsets")));
         }
         turn.room.bytes -= more;
         turn.room.offset_count -= usize::from(earlier.is_none());

@@ -8,7 +8,7 @@
 //!
 //! Always true: each request gets exactly one answer, at once, later, or from [`GroupCoordinator::lose`]; a
 //! deadline is set whenever a request waits; nothing grows beyond
-//! [`GroupLimits`](crate::limits::GroupLimits).
+//! [`GroupLimits`](crate::limits::GroupLimits), which it shares with the coordinators beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -39,6 +39,7 @@ pub struct GroupCoordinator {
     // Ordered, because clients choose the names.
     pub(super) groups: BTreeMap<GroupId, Group>,
     held: Weight,
+    held_beside: Weight,
     deadlines: Deadlines,
     expiry: Option<ExpiryRound>,
 }
@@ -57,9 +58,20 @@ impl GroupCoordinator {
             settings,
             groups: BTreeMap::new(),
             held: Weight::default(),
+            held_beside: Weight::default(),
             deadlines: Deadlines::default(),
             expiry: None,
         }
+    }
+
+    /// What its groups hold of the bounds.
+    pub fn held(&self) -> Weight {
+        self.held
+    }
+
+    /// What other coordinators hold of the same bounds: this one has what they leave, from its next decision on.
+    pub fn beside(&mut self, held: Weight) {
+        self.held_beside = held;
     }
 
     /// Takes over what a record of the partition says.
@@ -136,13 +148,14 @@ impl GroupCoordinator {
         if self.groups.contains_key(id) {
             return Ok(());
         }
-        let count_max = self.settings.limits.groups_max;
-        if self.groups.len() >= count_max {
-            return Err(limit(format!("the coordinator of this group has {count_max} groups")));
-        }
         let group = Group::new(id.clone());
         let held = self.held + group.weight();
-        if held.bytes > self.settings.limits.bytes_max {
+        let of_all = held + self.held_beside;
+        let count_max = self.settings.limits.groups_max;
+        if of_all.group_count > count_max {
+            return Err(limit(format!("the shard of this group has {count_max} groups")));
+        }
+        if of_all.bytes > self.settings.limits.bytes_max {
             return Err(no_bytes_left(&self.settings));
         }
         self.held = held;
@@ -271,6 +284,7 @@ impl GroupCoordinator {
         let before = group.weight();
         let limits = &self.settings.limits;
         let most = Weight {
+            group_count: limits.groups_max,
             offset_count: limits.offsets_max,
             waiting_count: limits.waiting_max,
             bytes: limits.bytes_max,
@@ -279,7 +293,7 @@ impl GroupCoordinator {
             settings: &self.settings,
             moment,
             deadlines: &mut self.deadlines,
-            room: most - self.held,
+            room: most - self.held - self.held_beside,
             decision: std::mem::take(decision),
         };
         let result = act(group, &mut turn);

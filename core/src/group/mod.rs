@@ -49,3 +49,4 @@ mod weight;
 
 pub use coordinator::GroupCoordinator;
 pub use partition_hash::partition_of_group;
+pub use weight::Weight;

@@ -1,7 +1,8 @@
-//! What one coordinator takes at most, and what it says then.
+//! What coordinators take at most, and what they say then.
 
 use std::time::Duration;
 
+use ringlog_core::group::Weight;
 use ringlog_core::group::message::{Commit, FetchOffsets, GroupState, Join, Request, Sync};
 use ringlog_core::group::settings::GroupSettings;
 use ringlog_core::limits::GroupLimits;
@@ -32,6 +33,32 @@ fn groups_are_bounded() {
     let results = world.commit(Commit { group: "one-more".into(), ..simple_commit(&[("t", 0, 1)]) });
     assert!(is_limit(results[0].as_ref().expect_err("no room")));
     assert_eq!(world.coordinator.group_count(), 8);
+}
+
+#[test]
+fn coordinators_beside_each_other_share_the_bounds_over_all_groups() {
+    let mut world = tiny();
+    let none = world.coordinator.held();
+    world.commit(simple_commit(&[("t", 0, 1)]));
+    let one = world.coordinator.held();
+    assert_eq!((none, one.group_count, one.offset_count), (Weight::default(), 1, 1));
+    let limits = GroupLimits::TINY;
+    let commit_to = |world: &mut World, group: &str, partition| {
+        let commit = Commit { group: group.into(), ..simple_commit(&[("t", partition, 1)]) };
+        world.commit(commit).remove(0)
+    };
+    world.coordinator.beside(Weight { group_count: limits.groups_max - 1, ..none });
+    assert!(is_limit(&commit_to(&mut world, "second", 0).expect_err("no group more")));
+    assert_eq!(commit_to(&mut world, "orders", 1), Ok(()));
+    world.coordinator.beside(Weight { offset_count: limits.offsets_max - 2, ..none });
+    assert!(is_limit(&commit_to(&mut world, "orders", 2).expect_err("no offset more")));
+    world.coordinator.beside(Weight { bytes: limits.bytes_max, ..none });
+    assert!(is_limit(&commit_to(&mut world, "second", 0).expect_err("no byte more")));
+    world.coordinator.beside(Weight { waiting_count: limits.waiting_max, ..none });
+    let ticket = world.join(consumer("a"));
+    assert_eq!(world.join_refusal(ticket), &Refusal::CoordinatorNotAvailable);
+    world.coordinator.beside(none);
+    assert_eq!(commit_to(&mut world, "second", 0), Ok(()));
 }
 
 #[test]

@@ -129,10 +129,14 @@ impl<E: Environment> Shard<E> {
                     Asker::Waits(ticket) => ticket,
                     Asker::Nobody => NOBODY,
                 };
-                coordinator.handle(request, ticket, moment)
+                self.groups.weighed(coordinator, |coordinator| coordinator.handle(request, ticket, moment))
             }
-            (Some(coordinator), Work::Tick) => coordinator.tick(moment),
-            (Some(coordinator), Work::Activate) => coordinator.become_active(moment),
+            (Some(coordinator), Work::Tick) => {
+                self.groups.weighed(coordinator, |coordinator| coordinator.tick(moment))
+            }
+            (Some(coordinator), Work::Activate) => {
+                self.groups.weighed(coordinator, |coordinator| coordinator.become_active(moment))
+            }
         };
         self.carry_out_decision(seat, partition, decision);
     }
@@ -230,6 +234,7 @@ impl<E: Environment> Shard<E> {
 
     fn vacate(self: &Rc<Self>, seat: &Seat) {
         let coordinator = seat.coordinator.borrow_mut().take();
+        coordinator.iter().for_each(|coordinator| self.groups.unweigh(coordinator));
         for Reply { ticket, answer, .. } in coordinator.into_iter().flat_map(|coordinator| coordinator.lose())
         {
             self.answer_group(ticket, answer);

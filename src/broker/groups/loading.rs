@@ -48,7 +48,7 @@ impl<E: Environment> Shard<E> {
             let record = GroupRecord::parse(key, record.value).map_err(|fault| fault.to_string())?;
             // Lost meanwhile: there is nobody to replay it.
             if let (Some(record), Some(coordinator)) = (record, seat.coordinator.borrow_mut().as_mut()) {
-                coordinator.replay(&record);
+                self.groups.weighed(coordinator, |coordinator| coordinator.replay(&record));
             }
             Ok(())
         })

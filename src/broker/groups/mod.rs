@@ -22,10 +22,12 @@ pub mod renewing;
 pub mod seat;
 pub mod timer;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
+use ringlog_core::group::Weight;
+use ringlog_core::group::coordinator::GroupCoordinator;
 use ringlog_core::group::decision::GroupTicket;
 use ringlog_core::group::message::Answer;
 use ringlog_core::group::settings::GroupSettings;
@@ -49,6 +51,8 @@ pub struct Groups {
     asking: RefCell<Slab<ReplyTo>>,
     appends: OwnAppends<Vec<Due>>,
     timer: GroupTimer,
+    /// What all seats hold of the shard's bounds.
+    held: Cell<Weight>,
 }
 
 impl Groups {
@@ -60,6 +64,7 @@ impl Groups {
             asking: RefCell::default(),
             appends: OwnAppends::default(),
             timer: GroupTimer::default(),
+            held: Cell::default(),
         }
     }
 
@@ -70,6 +75,24 @@ impl Groups {
 
     fn seat(&self, partition: &TopicPartition) -> Option<Rc<Seat>> {
         self.seats.borrow().get(partition).cloned()
+    }
+
+    /// Lets a coordinator do something that changes what it holds of the bounds, with what the others leave of them.
+    fn weighed<R>(
+        &self,
+        coordinator: &mut GroupCoordinator,
+        act: impl FnOnce(&mut GroupCoordinator) -> R,
+    ) -> R {
+        let beside = self.held.get() - coordinator.held();
+        coordinator.beside(beside);
+        let result = act(coordinator);
+        self.held.set(beside + coordinator.held());
+        result
+    }
+
+    /// A coordinator goes, and with it what it held.
+    fn unweigh(&self, coordinator: &GroupCoordinator) {
+        self.held.set(self.held.get() - coordinator.held());
     }
 
     /// Takes note of who asks.
