@@ -154,6 +154,7 @@ async fn what_a_real_process_did_is_in_its_metrics() {
         "TLS is no HTTP"
     );
     assert!(broker.terminate().success(), "it stops in order although it was watched");
+    assert!(!broker.words().contains("cannot accept"), "and does not warn of it: {}", broker.words());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -68,6 +68,11 @@ impl BrokerProcess {
         data_in(self.folder.path())
     }
 
+    /// Its log of events.
+    pub fn words(&self) -> String {
+        fs::read_to_string(self.folder.path().join("broker.log")).expect("it has a log")
+    }
+
     /// kill -9.
     pub fn kill(&mut self) {
         self.process.kill().expect("the broker runs");

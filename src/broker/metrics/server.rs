@@ -165,12 +165,18 @@ impl<E: Environment> MetricsServer<E> {
         loop {
             match listener.accept().await {
                 Ok(accepted) => self.take(self.env.adopt(accepted)),
+                // The rings go, and with them what waits in them.
+                Err(_) if self.is_stopping() => return,
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection for metrics");
                     self.pause(ACCEPT_RETRY).await;
                 }
             }
         }
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.shard.borrow().as_ref().is_some_and(|shard| shard.is_stopping())
     }
 
     fn take(self: &Rc<Self>, connection: E::Connection) {
