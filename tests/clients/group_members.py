@@ -60,7 +60,7 @@ class Member:
         self.options, self.place, self.journal, self.chance = options, place, journal, chance
         self.instance = f"{options.instances}-{place}" if options.instances else None
         self.owned, self.positions, self.assigned_at, self.unread, self.committed = set(), {}, {}, {}, {}
-        self.commit_at, self.cuts, self.is_unsure = 0, CUTS.count, False
+        self.commit_at, self.cuts, self.is_unsure, self.is_closing = 0, CUTS.count, False, False
 
     def has_been_given(self, partitions, is_all):
         """In the callback: whose is this, and in which generation?"""
@@ -165,7 +165,12 @@ class ConfluentMember(Member):
         self.consumer.subscribe([options.topic], on_assign=self.assigned, on_revoke=self.revoked, on_lost=self.lost)
 
     def generation(self):
-        """From librdkafka's own serialized form: CGMDv2:, the generation, group and member with a zero behind each."""
+        """From librdkafka's own serialized form: CGMDv2:, the generation, group and member with a zero behind each.
+
+        While it closes there may be nobody left to answer that, and librdkafka would wait, with Python's lock, for ever.
+        """
+        if self.is_closing:
+            return -1, ""
         words = self.consumer.consumer_group_metadata()
         if not words or not words.startswith(b"CGMDv2:"):
             return -1, ""
@@ -176,7 +181,7 @@ class ConfluentMember(Member):
         self.has_been_given([one.partition for one in partitions], not self.is_cooperative)
 
     def revoked(self, _consumer, partitions):
-        if self.waits is None and self.chance.random() < 0.5:
+        if self.waits is None and not self.is_closing and self.chance.random() < 0.5:
             self.commit_now()
         self.has_revoked([one.partition for one in partitions])
 
@@ -233,6 +238,7 @@ class ConfluentMember(Member):
         self.ends_commit(begun, offsets, None if error is None else error.name())
 
     def close(self):
+        self.is_closing = True
         self.consumer.close()
 
 
