@@ -120,8 +120,8 @@ impl<'h> Register<'h> {
     fn replaced(&self, change: &Change, asked: Moment) -> Option<&Change> {
         let known = change.known?;
         let later = self.changes.iter().filter(|later| later.is_sure && later.asked > known);
-        let later = later.filter(|later| later.known.is_some_and(|known| known < asked));
-        later.filter(|later| change.commit.is_some() || later.commit.is_some()).last()
+        let mut later = later.filter(|later| later.known.is_some_and(|known| known < asked));
+        later.rfind(|later| change.commit.is_some() || later.commit.is_some())
     }
 
     fn never_committed(&self, what: String) -> Violation {
