@@ -257,6 +257,8 @@ fn g4_a_second_member_makes_the_first_join_again_and_both_get_what_the_leader_sa
                     group_id: GROUP,
                     generation_id: 2,
                     member_id: &other.member,
+                    protocol_type: Some("consumer"),
+                    protocol_name: Some("range"),
                     ..SyncGroupRequest::default()
                 },
                 5,
