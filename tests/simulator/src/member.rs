@@ -28,7 +28,9 @@ use crate::workload::{NO_ERROR, RETRY_AFTER};
 
 const MEMBER_ID_REQUIRED: i16 = 79;
 const SESSION_MS: [i32; 3] = [400, 1_000, 3_000];
-const REBALANCE_MS: [i32; 3] = [300, 1_000, 3_000];
+/// How much longer than a session a rebalance waits for members. One that is over before its members have heard of it, with
+/// their next beat, throws them out; they come back and begin the next one, for ever.
+const PATIENCE_MS: [i32; 3] = [0, 300, 3_000];
 const BEATS_PER_SESSION: u64 = 4;
 /// How long it stays away, or silent, in sessions.
 const AWAY_MAX: u64 = 3;
@@ -67,10 +69,11 @@ impl Member {
     pub fn new(group: Group, mut random: Random) -> Member {
         let place = group.add_member();
         let is_static = group.versions.know_instances() && random.coin();
+        let session_ms = SESSION_MS[random.index(SESSION_MS.len())];
         Member {
             instance: is_static.then(|| format!("chair-{place}")),
-            session_ms: SESSION_MS[random.index(SESSION_MS.len())],
-            rebalance_ms: REBALANCE_MS[random.index(REBALANCE_MS.len())],
+            session_ms,
+            rebalance_ms: session_ms + PATIENCE_MS[random.index(PATIENCE_MS.len())],
             group,
             place,
             id: String::new(),
