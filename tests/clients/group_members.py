@@ -53,9 +53,6 @@ class Journal:
 class Member:
     """What is the same for every client. `owned`: what it has; `positions`: the next offset to read of it, None before the first record."""
 
-    # Whether the client goes on where it was, and not where the group is, with a partition that is taken away and given again at once.
-    keeps_positions = False
-
     def __init__(self, options, place, journal, chance):
         self.options, self.place, self.journal, self.chance = options, place, journal, chance
         self.instance = f"{options.instances}-{place}" if options.instances else None
@@ -68,24 +65,15 @@ class Member:
         now = time.monotonic()
         self.tell_read()
         self.owned = set(partitions) if is_all else self.owned | set(partitions)
-        kept = self.positions if self.keeps_positions else {}
         for partition in partitions:
-            self.positions[partition], self.assigned_at[partition] = kept.get(partition), now
+            self.positions[partition], self.assigned_at[partition] = None, now
             self.committed.pop(partition, None)
         self.positions = {partition: self.positions[partition] for partition in self.owned}
         if generation >= 0:
             self.journal.tell("owned", now, self.instance or member, member, generation, sorted(self.owned))
 
-    def has_revoked(self, partitions):
-        self.owned -= set(partitions)
-        if not self.keeps_positions:
-            self.forget(partitions)
-
     def has_lost(self, partitions):
         self.owned -= set(partitions)
-        self.forget(partitions)
-
-    def forget(self, partitions):
         self.tell_read()
         for partition in partitions:
             self.positions.pop(partition, None)
@@ -183,7 +171,7 @@ class ConfluentMember(Member):
     def revoked(self, _consumer, partitions):
         if self.waits is None and not self.is_closing and self.chance.random() < 0.5:
             self.commit_now()
-        self.has_revoked([one.partition for one in partitions])
+        self.has_lost([one.partition for one in partitions])
 
     def lost(self, _consumer, partitions):
         self.has_lost([one.partition for one in partitions])
@@ -266,7 +254,7 @@ class ConfluentCounter(ConfluentMember):
 
 
 class PythonMember(Member):
-    keeps_positions = True
+    """Seeks what it was given: this client may go on where it was, though others have read on while it was put out of the group."""
 
     def __init__(self, options, place, journal, chance):
         super().__init__(options, place, journal, chance)
@@ -280,17 +268,37 @@ class PythonMember(Member):
             max_poll_interval_ms=POLL_INTERVAL_MS, auto_offset_reset="earliest", enable_auto_commit=False, group_instance_id=self.instance, reconnect_backoff_max_ms=500,
             partition_assignment_strategy=[{"range": RangePartitionAssignor, "roundrobin": RoundRobinPartitionAssignor}[options.strategy]])
         listener = type("Listener", (kafka.ConsumerRebalanceListener,), {
-            "on_partitions_assigned": lambda _, some: self.has_been_given([one.partition for one in some], True),
-            "on_partitions_revoked": lambda _, some: self.has_revoked([one.partition for one in some]),
+            "on_partitions_assigned": lambda _, some: self.assigned([one.partition for one in some]),
+            "on_partitions_revoked": lambda _, some: self.has_lost([one.partition for one in some]),
             "on_partitions_lost": lambda _, some: self.has_lost([one.partition for one in some])})
+        self.to_seek = frozenset()
         self.consumer.subscribe([options.topic], listener=listener())
 
     def generation(self):
         own = self.consumer.group_metadata()
         return own.generation_id, own.member_id
 
+    def assigned(self, partitions):
+        self.to_seek = frozenset(partitions)
+        self.has_been_given(partitions, True)
+
+    def begin_where_the_group_is(self):
+        given = self.to_seek
+        try:
+            for partition in sorted(given & self.owned):
+                place = self.api.TopicPartition(self.options.topic, partition)
+                self.consumer.seek(place, self.consumer.committed(place, timeout_ms=5000) or 0)
+            if self.to_seek is given:
+                self.to_seek = frozenset()
+        except (self.api.errors.KafkaError, ValueError) as error:
+            # Asked again; or the partition was taken away meanwhile.
+            self.journal.tell("trouble", f"seek: {type(error).__name__}")
+
     def turn(self):
-        for some in self.polled(100).values():
+        polled = self.polled(100)
+        if self.to_seek:
+            return self.begin_where_the_group_is()
+        for some in polled.values():
             for record in some:
                 self.takes(record.partition, record.offset)
         if self.is_due():
