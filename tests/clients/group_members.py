@@ -189,7 +189,8 @@ class ConfluentMember(Member):
             self.commit_now() if self.chance.random() < 0.3 else self.commit_later()
 
     def hears_of(self, error):
-        if error.fatal():
+        # A fatal error is told as an event that is not fatal itself; the consumer does nothing any more.
+        if error.fatal() or error.code() == self.api.KafkaError._FATAL:
             raise Fenced(error.str())
         self.journal.tell("trouble", f"told: {error.name()}")
 
