@@ -153,9 +153,18 @@ class Watch:
         asked = self.admin.list_offsets({TopicPartition(self.topic, partition): OffsetSpec.latest() for partition in range(self.partitions)})
         return {place.partition: future.result(30).offset for place, future in asked.items()}
 
+    def metrics_page(self):
+        """A page that tells of every shard: one that does not answer in time is left out, and the page says that it is."""
+        deadline = time.monotonic() + GO_ON_SECONDS_MAX
+        while True:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
+                lines = answer.read().decode().splitlines()
+            if "ringlog_shards_silent 0" in lines:
+                return lines
+            expect_that(time.monotonic() < deadline, f"a shard is silent for {GO_ON_SECONDS_MAX} s")
+
     def lag_metrics(self):
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=30) as answer:
-            lines = answer.read().decode().splitlines()
+        lines = self.metrics_page()
         found = {}
         for line in lines:
             if line.startswith("ringlog_group_lag{"):
