@@ -79,6 +79,34 @@ fn what_a_failed_sync_left_readable_is_stable_before_a_start_counts_on_it() {
     assert!(scanned > 100, "{scanned} batches were found in files");
 }
 
+/// A directory that was just made is readable before it is stable: its name, and that of the file which says whose it is.
+/// A start that finds it must not count on them before they are, or the next loss of power takes away a log whose batches
+/// were acknowledged from the journal. It takes two lives that end in the middle, one that makes the directory and one that
+/// finds it.
+#[test]
+fn a_log_whose_making_was_cut_short_is_stable_before_a_start_counts_on_it() {
+    for (first, second) in (1..=24).flat_map(|first| (1..=8).map(move |second| (first, second))) {
+        for seed in seeds(4) {
+            let world = MemoryWorld::new(seed, Options::quiet());
+            let setup = Setup::tiny(1, 1);
+            for failing in [first, second] {
+                world.disk().fail(DiskOperation::SyncDirectory, failing);
+                world.run_until(setup.try_run(&world, &mut Random::from_seed(seed), 0));
+                // With the power on: everything made so far is there to be found.
+                world.kill();
+                world.disk().forget_ordered_failures();
+            }
+            world.run_until(async {
+                let session = setup.open(&world).await;
+                assert!(setup.append(&session, 0, 3, 100, seed).await);
+                setup.wait_until_all_promised(&session).await;
+            });
+            world.crash();
+            world.run_until(async { drop(setup.open(&world).await) });
+        }
+    }
+}
+
 #[test]
 fn promises_survive_a_disk_that_fails_at_random_and_then_loses_power() {
     for seed in seeds(120) {

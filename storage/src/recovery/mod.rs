@@ -127,6 +127,7 @@ async fn recover_once<E: Environment>(
     prepare(env, data_dir).await?;
     let lives = checkpoints::read(env, data_dir).await?;
     let found = directories::list(env, data_dir).await?;
+    settle_names(env, data_dir, &lives, &found.partitions).await?;
     let journals = journals::read(env, data_dir, &lives).await?;
     let mut replays = begin(env, data_dir, config, &lives, found.partitions);
     journals::replay(env, data_dir, &journals, &mut replays).await?;
@@ -159,6 +160,21 @@ async fn prepare<E: Environment>(env: &E, data_dir: &Path) -> Result<(), DiskFai
         Some(parent) if !parent.as_os_str().is_empty() => env.sync_directory(parent).await.or(Ok(())),
         _ => Ok(()),
     }
+}
+
+/// Makes the names in directories stable that no checkpoint knows. Whoever made them may have ended before it did: they can be
+/// read, and a loss of power would take them away, the one that says whose the directory is among them. From the checkpoint that
+/// is written below on, the log counts as made. The directories' own names are stable: [`prepare`] has seen to it.
+async fn settle_names<E: Environment>(
+    env: &E,
+    data_dir: &Path,
+    lives: &Lives,
+    directories: &[PartitionDirectory],
+) -> Result<(), DiskFailure> {
+    for directory in directories.iter().filter(|directory| lives.record(directory.id).is_none()) {
+        env.sync_directory(&data_dir.join(&directory.name)).await?;
+    }
+    Ok(())
 }
 
 fn begin<'a, E: Environment>(
