@@ -9,7 +9,7 @@ import threading
 import time
 import urllib.request
 
-from confluent_kafka import Consumer, ConsumerGroupState, TopicPartition
+from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from group_judge import GroupJudge
@@ -117,6 +117,20 @@ class Crews:
                 judge.expect_no_way_back()
 
 
+def patiently_committed(consumer, wanted, seconds=30):
+    """(when it was asked, what is committed, when that was told). Where a broker that has just started does not coordinate the group yet,
+    librdkafka tells its caller so instead of looking again, as its own group members do."""
+    deadline = time.monotonic() + seconds
+    while True:
+        asked = time.monotonic()
+        try:
+            return asked, consumer.committed(wanted, timeout=seconds), time.monotonic()
+        except KafkaException as problem:
+            if problem.args[0].code() != KafkaError.NOT_COORDINATOR or time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
 class Watch:
     """Looks at the groups from outside, as a tool does."""
 
@@ -132,9 +146,7 @@ class Watch:
         """{group: {partition: offset}}; told to the judge."""
         wanted, found = [TopicPartition(self.topic, partition) for partition in range(self.partitions)], {}
         for group, consumer in self.consumers.items():
-            asked = time.monotonic()
-            places = consumer.committed(wanted, timeout=30)
-            told = time.monotonic()
+            asked, places, told = patiently_committed(consumer, wanted)
             found[group] = {one.partition: one.offset for one in places if one.offset >= 0}
             for partition, offset in found[group].items():
                 self.crews.judge.take(["seen", group, partition, asked, told, offset])
