@@ -56,7 +56,7 @@ impl Goal {
     /// For a table.
     pub fn words(&self) -> String {
         let shown = |ratio: f64| {
-            if ratio < 1.0 { format!("1/{}", trimmed(1.0 / ratio)) } else { trimmed(ratio) }
+            if ratio < 1.0 { format!("1/{}", trimmed((10.0 / ratio).round() / 10.0)) } else { trimmed(ratio) }
         };
         let mut parts = Vec::new();
         parts.extend(self.at_most.map(|bound| format!("≤ {}", shown(bound))));
