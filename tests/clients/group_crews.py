@@ -1,7 +1,10 @@
 """Processes with members of groups, and a look at the groups from outside: for with_group_storm.py and with_crash_commits.py."""
 
+import argparse
 import contextlib
 import json
+import os
+import pathlib
 import random
 import subprocess
 import sys
@@ -12,8 +15,8 @@ import urllib.request
 from confluent_kafka import Consumer, ConsumerGroupState, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
-from group_judge import GroupJudge
-from support import HERE, expect, expect_that
+from group_judge import GroupJudge, expect_judges_see
+from support import HERE, Checks, expect, expect_that
 
 SETTLE_SECONDS_MAX = 120
 GO_ON_SECONDS_MAX = 60
@@ -227,3 +230,30 @@ class Watch:
             expect_that(time.monotonic() < started + SETTLE_SECONDS_MAX, f"after {SETTLE_SECONDS_MAX} s: {trouble}")
             time.sleep(0.5)
         print(f"        settled in {time.monotonic() - started:.1f} s", flush=True)
+
+
+@contextlib.contextmanager
+def ended(crews, checks, one):
+    """Ends everybody, whatever happened; where a case failed, says what the broker said last."""
+    try:
+        yield
+    finally:
+        crews.end()
+        if checks.failed:
+            print(f"the broker's last words:\n{one.log_tail()}", flush=True)
+
+
+def play(name, words, run, how_much):
+    """What both scripts are told on the command line, then the judges' own trial, then `run(checks, options)`. `how_much` is the option that
+    says how long it goes on: (its name, the variable of the environment that sets it too, its default)."""
+    option, variable, default = how_much
+    parser = argparse.ArgumentParser(description=words, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kind", choices=["ringlog", "reference"], default="ringlog")
+    parser.add_argument("--folder", required=True, type=pathlib.Path, help="an empty place for data, removed afterwards")
+    parser.add_argument(option, type=int, default=int(os.environ.get(variable, default)))
+    parser.add_argument("--seed", type=int, default=int(os.environ.get("RINGLOG_STORM_SEED", time.time_ns() % 1_000_000)))
+    options, checks = parser.parse_args(), Checks(name)
+    with checks.case("the judges see what is wrong"):
+        expect_judges_see()
+    run(checks, options)
+    checks.finish()

@@ -135,6 +135,12 @@ class Member:
         if outcome == "unsure":
             self.journal.tell("trouble", f"commit: {problem}")
 
+    def commit_now(self):
+        offsets = self.to_commit()
+        if offsets:
+            begun = self.begins_commit(offsets)
+            self.ends_commit(begun, offsets, self.problem_of_commit(self.places(offsets)))
+
 
 class ConfluentMember(Member):
     def __init__(self, options, place, journal, chance):
@@ -197,17 +203,12 @@ class ConfluentMember(Member):
     def places(self, offsets):
         return [self.api.TopicPartition(self.options.topic, partition, offset) for partition, offset in offsets.items()]
 
-    def commit_now(self):
-        offsets = self.to_commit()
-        if not offsets:
-            return
-        begun, problem = self.begins_commit(offsets), None
+    def problem_of_commit(self, places):
         try:
-            stored = self.consumer.commit(offsets=self.places(offsets), asynchronous=False)
-            problem = next((one.error.name() for one in stored if one.error is not None), None)
+            stored = self.consumer.commit(offsets=places, asynchronous=False)
         except self.api.KafkaException as error:
-            problem = error.args[0].name()
-        self.ends_commit(begun, offsets, problem)
+            return error.args[0].name()
+        return next((one.error.name() for one in stored if one.error is not None), None)
 
     def commit_later(self):
         offsets = self.to_commit()
@@ -311,16 +312,12 @@ class PythonMember(Member):
         except self.api.errors.FencedInstanceIdError as error:
             raise Fenced(str(error)) from error
 
-    def commit_now(self):
-        offsets = self.to_commit()
-        if not offsets:
-            return
-        begun, problem = self.begins_commit(offsets), None
+    def problem_of_commit(self, places):
         try:
-            self.consumer.commit(self.places(offsets))
+            self.consumer.commit(places)
         except self.api.errors.KafkaError as error:
-            problem = type(error).__name__
-        self.ends_commit(begun, offsets, problem)
+            return type(error).__name__
+        return None
 
     def places(self, offsets):
         return {self.api.TopicPartition(self.options.topic, partition): self.api.structs.OffsetAndMetadata(offset, "", -1)

@@ -8,16 +8,12 @@ They count: whatever is told must be what somebody wanted to commit, and never l
 generations change while the broker dies. Nobody helps the clients to find the broker again. What can be proved is said in group_judge.py.
 """
 
-import argparse
-import os
-import pathlib
 import time
 
 from confluent_kafka.admin import NewTopic
 
-from group_crews import PROPERTIES, Crew, Crews, Watch
-from group_judge import expect_judges_see
-from support import Checks, broker
+from group_crews import PROPERTIES, Crew, Crews, Watch, ended, play
+from support import broker
 
 TOPIC, PARTITIONS = "commits", 12
 # group, strategy, [(client, processes, members each)]
@@ -51,7 +47,7 @@ def run(checks, options):
                 crews.crews += [Crew(crews, TOPIC, group, strategy, client, places, work="count") for _ in range(processes)]
         watch = Watch(crews, TOPIC, PARTITIONS, one.metrics_port)
         watch.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
-        try:
+        with ended(crews, checks, one):
             with checks.case(f"{options.crashes} times kill -9, seed {options.seed}: every acknowledged offset is there, clients go on without help"):
                 crews.start()
                 crashes(crews, watch, one, options.crashes)
@@ -65,24 +61,7 @@ def run(checks, options):
                 crews.judge.expect_nothing_invented()
             with checks.case("SIGTERM ends the broker in order"):
                 one.stop()
-        finally:
-            crews.end()
-            if checks.failed:
-                print(f"the broker's last words:\n{one.log_tail()}", flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=["ringlog", "reference"], default="ringlog")
-    parser.add_argument("--folder", required=True, type=pathlib.Path, help="an empty place for data, removed afterwards")
-    parser.add_argument("--crashes", type=int, default=int(os.environ.get("RINGLOG_CRASHES", "25")))
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("RINGLOG_STORM_SEED", time.time_ns() % 1_000_000)))
-    options, checks = parser.parse_args(), Checks("crash-commits")
-    with checks.case("the judges see what is wrong"):
-        expect_judges_see()
-    run(checks, options)
-    checks.finish()
 
 
 if __name__ == "__main__":
-    main()
+    play("crash-commits", __doc__, run, ("--crashes", "RINGLOG_CRASHES", "25"))

@@ -15,9 +15,6 @@ Members tell what they see; what can be proved from that, and how, is said in gr
 every group again and again, and /metrics is compared with what clients see.
 """
 
-import argparse
-import os
-import pathlib
 import signal
 import threading
 import time
@@ -25,9 +22,8 @@ import time
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 
-from group_crews import PROPERTIES, Crew, Crews, Watch
-from group_judge import expect_judges_see
-from support import Checks, broker, expect
+from group_crews import PROPERTIES, Crew, Crews, Watch, ended, play
+from support import broker, expect
 
 TOPIC, PARTITIONS = "storm", 48
 RECORDS_A_SECOND = 200
@@ -159,7 +155,7 @@ def run(checks, options):
         watch = Watch(storm, TOPIC, PARTITIONS, one.metrics_port)
         watch.admin.create_topics([NewTopic(TOPIC, PARTITIONS, 1)])[TOPIC].result(30)
         writer = Writer(one.bootstrap)
-        try:
+        with ended(storm, checks, one):
             with checks.case(f"{sum(storm.members().values())} members, {options.seconds} s, seed {options.seed}: no acknowledged offset is missing meanwhile"):
                 writer.start()
                 storm.start()
@@ -185,24 +181,7 @@ def run(checks, options):
                 storm.leave_in_order()
             with checks.case("SIGTERM ends the broker in order"):
                 one.stop()
-        finally:
-            storm.end()
-            if checks.failed:
-                print(f"the broker's last words:\n{one.log_tail()}", flush=True)
-
-
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kind", choices=["ringlog", "reference"], default="ringlog")
-    parser.add_argument("--folder", required=True, type=pathlib.Path, help="an empty place for data, removed afterwards")
-    parser.add_argument("--seconds", type=int, default=int(os.environ.get("RINGLOG_STORM_SECONDS", "60")))
-    parser.add_argument("--seed", type=int, default=int(os.environ.get("RINGLOG_STORM_SEED", time.time_ns() % 1_000_000)))
-    options, checks = parser.parse_args(), Checks("group-storm")
-    with checks.case("the judges see what is wrong"):
-        expect_judges_see()
-    run(checks, options)
-    checks.finish()
 
 
 if __name__ == "__main__":
-    main()
+    play("group-storm", __doc__, run, ("--seconds", "RINGLOG_STORM_SECONDS", "60"))
