@@ -133,16 +133,21 @@ fn an_idle_store_does_not_look_at_the_disk() {
     });
 }
 
+/// Sixty batches over both logs, all of them promised.
+async fn write_some(setup: &Setup, session: &Session) {
+    for salt in 0..60 {
+        assert!(setup.append(session, (salt % 2) as i32, 1, 900, salt).await);
+    }
+    setup.wait_until_all_promised(session).await;
+}
+
 /// With nothing free outside the reserve.
 fn with_nothing_free(seed: u64, test: impl AsyncFnOnce(&MemoryWorld, &Setup, &Session)) {
     let world = MemoryWorld::new(seed, Options::quiet());
     let setup = Setup::tiny(2, 1);
     world.run_until(async {
         let session = setup.open(&world).await;
-        for salt in 0..60 {
-            assert!(setup.append(&session, (salt % 2) as i32, 1, 900, salt).await);
-        }
-        setup.wait_until_all_promised(&session).await;
+        write_some(&setup, &session).await;
         world.disk().set_bytes_max(used_bytes(&world));
         test(&world, &setup, &session).await;
     });
@@ -195,10 +200,7 @@ fn a_log_can_be_deleted_where_not_even_the_reserve_is_left() {
     let setup = Setup::tiny(2, 1);
     world.run_until(async {
         let session = setup.open(&world).await;
-        for salt in 0..60 {
-            assert!(setup.append(&session, (salt % 2) as i32, 1, 900, salt).await);
-        }
-        setup.wait_until_all_promised(&session).await;
+        write_some(&setup, &session).await;
         // Given that somebody else takes what the reserve gives back.
         world.disk().set_bytes_max(used_bytes(&world) - setup.config.reserve_bytes);
         session.stores[0].delete_log(&session.logs[&1]).await.expect("it can be deleted");

@@ -144,11 +144,16 @@ impl<E: Environment> Space<E> {
     /// An operation found no room.
     pub fn ran_out(&self, shard: ShardIndex, failure: &DiskFailure) {
         self.free_bytes.set(0);
-        if !self.is_short.replace(true) {
-            self.tell_short(shard, &failure.to_string());
-            self.changed.notify();
+        if !self.is_short() {
+            self.become_short(shard, &failure.to_string());
             self.watcher.notify();
         }
+    }
+
+    fn become_short(&self, shard: ShardIndex, reason: &str) {
+        self.is_short.set(true);
+        self.tell_short(shard, reason);
+        self.changed.notify();
     }
 
     /// Wakes whoever waits for room, to look whether all is over.
@@ -335,9 +340,7 @@ async fn look<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
     space.free_bytes.set(free_bytes);
     let resume_bytes = space.free_bytes_min + space.free_bytes_min / 4;
     if !space.is_short() && free_bytes < space.free_bytes_min {
-        space.is_short.set(true);
-        space.tell_short(shard, "less is free than ringlog.disk.free.min.bytes");
-        space.changed.notify();
+        space.become_short(shard, "less is free than ringlog.disk.free.min.bytes");
     } else if space.is_short() && !space.is_resizing.get() && space.is_enough(free_bytes, resume_bytes) {
         space.refill().await?;
         if !space.is_short() {
