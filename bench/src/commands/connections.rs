@@ -60,17 +60,16 @@ pub fn run(arguments: &ConnectionsArguments) -> Result<Outcome, BenchFailure> {
         env.sleep_until(env.now() + SETTLING).await;
         let with_idle = resident(pid);
         let busy = open(given.busy)?;
-        let mut result = measure(&env, busy, version, &given, result).await?;
-        let cost = ConnectionCost {
+        let (mut result, with_busy) = measure(&env, busy, version, &given, result).await?;
+        let grown = with_busy.saturating_sub(before) as f64;
+        result.connections = Some(ConnectionCost {
             idle: given.idle,
             busy: given.busy,
             broker_bytes_before: before,
             broker_bytes_idle: with_idle,
-            ..result.connections.unwrap_or_default()
-        };
-        let grown = cost.broker_bytes_busy.saturating_sub(before) as f64;
-        let each = grown / (given.idle + given.busy) as f64;
-        result.connections = Some(ConnectionCost { broker_bytes_per_connection: each, ..cost });
+            broker_bytes_busy: with_busy,
+            broker_bytes_per_connection: grown / (given.idle + given.busy) as f64,
+        });
         drop(idle);
         Ok::<_, BenchFailure>(result)
     })??;
@@ -94,13 +93,14 @@ struct Busy {
     ended: RefCell<Vec<Result<(), BenchFailure>>>,
 }
 
+/// The result without what connections cost, and the broker's memory while all of them are there.
 async fn measure(
     env: &UringEnvironment,
     lines: Vec<Line>,
     version: i16,
     arguments: &ConnectionsArguments,
     mut result: BenchResult,
-) -> Result<BenchResult, BenchFailure> {
+) -> Result<(BenchResult, u64), BenchFailure> {
     let count = lines.len();
     let busy = Rc::new(Busy { recorder: RefCell::default(), ended: RefCell::default() });
     let before = CpuReading::take(arguments.target.broker_pid);
@@ -130,11 +130,10 @@ async fn measure(
     result.throughput.records_per_second = recorder.samples() as f64 / seconds;
     result.latencies.request = recorder.summary();
     result.cpu = CpuReading::take(arguments.target.broker_pid).since(&before, recorder.samples());
-    result.connections = Some(ConnectionCost { broker_bytes_busy: with_busy, ..ConnectionCost::default() });
     result.verified = recorder.samples() > 0;
     result.verdict = Verdict::Kept;
     result.verdict_words = "every question was answered".to_owned();
-    Ok(result)
+    Ok((result, with_busy))
 }
 
 async fn keep_asking(

@@ -1,13 +1,13 @@
 //! A broker under test: a process on a directory of its own.
 
 use std::fs::{self, File};
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use ringlog::client::cluster::pause;
+use ringlog::client::{Address, Connection};
 use ringlog_runtime::uring::wall_clock;
 
 use crate::compare::launcher::Launcher;
@@ -24,8 +24,7 @@ const LOOK: Duration = Duration::from_millis(1);
 /// The longest one question may take.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// ApiVersions, version 0, without a client id: what every client asks first.
-const API_VERSIONS: [u8; 14] = [0, 0, 0, 10, 0, 18, 0, 0, 0, 0, 0, 7, 0xff, 0xff];
+const LOOPBACK: &str = "127.0.0.1";
 
 /// A broker that answers. It ends with this.
 pub struct Broker {
@@ -75,7 +74,8 @@ impl Broker {
         let child =
             child.map_err(|error| BenchFailure::Host(format!("{:?}: {error}", command.get_program())))?;
         let child = self.child.insert(child);
-        while !answers(self.port) {
+        let address = Address { host: LOOPBACK.to_owned(), port: self.port };
+        while Connection::open(&address, PATIENCE).is_err() {
             let ended = child.try_wait().ok().flatten();
             if ended.is_some() || wall_clock().0 - began > START_MS_MAX {
                 let how = ended.map_or("gave no answer".to_owned(), |status| format!("ended with {status}"));
@@ -108,7 +108,7 @@ impl Broker {
 
     /// Where clients reach it.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        format!("{LOOPBACK}:{}", self.port)
     }
 
     /// Its process.
@@ -139,19 +139,6 @@ impl Drop for Broker {
 }
 
 fn free_port() -> Result<u16, BenchFailure> {
-    let probe = TcpListener::bind("127.0.0.1:0").and_then(|probe| probe.local_addr());
+    let probe = TcpListener::bind((LOOPBACK, 0)).and_then(|probe| probe.local_addr());
     probe.map(|address| address.port()).map_err(|error| BenchFailure::Host(format!("no free port: {error}")))
-}
-
-/// Whether a broker answers ApiVersions without an error.
-fn answers(port: u16) -> bool {
-    let ask = || -> std::io::Result<[u8; 10]> {
-        let mut connection = TcpStream::connect(("127.0.0.1", port))?;
-        connection.set_read_timeout(Some(PATIENCE))?;
-        connection.write_all(&API_VERSIONS)?;
-        let mut head = [0; 10];
-        connection.read_exact(&mut head)?;
-        Ok(head)
-    };
-    ask().is_ok_and(|head| head[4..] == [0, 0, 0, 7, 0, 0])
 }
