@@ -26,7 +26,7 @@ use ringlog_core::ids::ShardIndex;
 use ringlog_core::time::Instant;
 
 use super::clock::{self, Clock};
-use super::disk::{Disk, DiskOperation};
+use super::disk::{Disk, DiskOperation, PowerLoss};
 use super::environment::MemoryEnvironment;
 use super::executor::{Executor, Owner, Turn};
 use super::faults::{Faults, Options};
@@ -206,6 +206,20 @@ impl MemoryWorld {
     /// # Panics
     /// As [`MemoryWorld::run_until`].
     pub fn run_until_or_crash<T>(&self, main: impl Future<Output = T>) -> Result<T, Crashed> {
+        self.run_watched(main, || ())
+    }
+
+    /// As [`MemoryWorld::run_until_or_crash`], and calls `watch` whenever changes to the disk were begun: with them under way.
+    /// [`MemoryWorld::after_power_loss`] tells what the power may leave then.
+    ///
+    /// # Panics
+    /// As [`MemoryWorld::run_until`].
+    pub fn run_watched<T>(
+        &self,
+        main: impl Future<Output = T>,
+        mut watch: impl FnMut(),
+    ) -> Result<T, Crashed> {
+        let mut watched = self.state.crash_plan.mutations.get();
         let mut main = pin!(main);
         let waker = self.state.executor.new_waker();
         let main_number = waker.task;
@@ -226,6 +240,10 @@ impl MemoryWorld {
                 number => self.state.executor.poll(number),
             }
             network::close_abandoned(&self.state);
+            let begun = self.state.crash_plan.mutations.get();
+            if std::mem::replace(&mut watched, begun) != begun {
+                watch();
+            }
         }
         self.give_up("the run took more steps than the options allow")
     }
@@ -268,7 +286,7 @@ impl MemoryWorld {
     /// directory change that was not stable is lost, kept or torn.
     pub fn crash(&self) {
         self.stop_process();
-        self.state.disk.borrow_mut().lose_power(&mut self.state.random.borrow_mut());
+        self.state.disk.borrow_mut().lose_power(PowerLoss::Sectors, &mut self.state.random.borrow_mut());
     }
 
     /// The process is killed, the machine stays on: tasks and connections go, and what was written without
@@ -276,6 +294,29 @@ impl MemoryWorld {
     pub fn kill(&self) {
         self.stop_process();
         self.state.disk.borrow_mut().interrupt_writes(&mut self.state.random.borrow_mut());
+    }
+
+    /// Another world, in which the power went just now: its disk is what an outcome leaves of this one's, drawn from the other
+    /// seed. This one goes on.
+    pub fn after_power_loss(&self, seed: u64, loss: PowerLoss) -> MemoryWorld {
+        let (other, mut disk) = self.twin(seed);
+        disk.lose_power(loss, &mut other.state.random.borrow_mut());
+        *other.state.disk.borrow_mut() = disk;
+        other
+    }
+
+    /// Another world, in which the process was killed just now and the power stayed. This one goes on.
+    pub fn after_kill(&self, seed: u64) -> MemoryWorld {
+        let (other, mut disk) = self.twin(seed);
+        disk.interrupt_writes(&mut other.state.random.borrow_mut());
+        *other.state.disk.borrow_mut() = disk;
+        other
+    }
+
+    fn twin(&self, seed: u64) -> (MemoryWorld, Disk) {
+        let other = MemoryWorld::new(seed, self.state.options.clone());
+        other.state.clock.advance_to(self.state.clock.now());
+        (other, self.state.disk.borrow().clone())
     }
 
     fn stop_process(&self) {

@@ -48,6 +48,10 @@ pub struct ModelLog {
     pub start: i64,
     /// Where it begins at most: what was asked to be deleted.
     pub start_max: i64,
+    /// Which topic of its name it belongs to: how many were deleted before.
+    pub generation: u64,
+    /// Those of which the deletion was granted.
+    pub deleted: Vec<TopicId>,
 }
 
 impl ModelLog {
@@ -159,6 +163,7 @@ impl Setup {
                 session.stores.push(store);
             }
             for partition in 0..setup.partitions {
+                setup.expect_deleted(seed, partition, &recovered);
                 let log = setup.create(&session, partition).await;
                 setup.compare(seed, partition, &log).await;
                 session.logs.insert(partition, log);
@@ -167,11 +172,48 @@ impl Setup {
         }
     }
 
+    /// Whose log it is now: another topic's of the same name after each deletion.
+    pub fn id(&self, partition: i32) -> TopicPartition {
+        let generation = self.model.borrow().get(&partition).map_or(0, |log| log.generation);
+        TopicPartition { topic: topic(generation), ..id(partition) }
+    }
+
+    /// The store that has a partition's log.
+    fn store_of<'s>(&self, session: &'s Session, partition: i32) -> &'s LogStore<Env> {
+        &session.stores[self.id(partition).owner(self.shard_count).0 as usize]
+    }
+
     /// Opens one log.
     pub async fn create(&self, session: &Session, partition: i32) -> PartitionLog<Env> {
-        let store = &session.stores[id(partition).owner(self.shard_count).0 as usize];
-        let identity = LogIdentity { topic: "topic".into(), id: id(partition) };
+        let store = self.store_of(session, partition);
+        let identity = LogIdentity { topic: "topic".into(), id: self.id(partition) };
         store.create_log(identity, self.log_config.clone()).await.expect("opens")
+    }
+
+    /// Deletes a log, and makes it anew for another topic of the same name.
+    pub async fn make_anew(&self, session: &mut Session, partition: i32) {
+        let (store, former) = (self.store_of(session, partition).clone(), self.id(partition));
+        {
+            let mut model = self.model.borrow_mut();
+            let log = model.entry(partition).or_default();
+            // From here on nobody asks for the old one, whether or not it is gone.
+            let (generation, deleted) = (log.generation + 1, std::mem::take(&mut log.deleted));
+            *log = ModelLog { generation, deleted, ..ModelLog::default() };
+        }
+        store.delete_log(&session.logs[&partition]).await.expect("deleted");
+        self.model.borrow_mut().get_mut(&partition).expect("just there").deleted.push(former.topic);
+        let log = self.create(session, partition).await;
+        assert_eq!(log.log_end_offset(), Offset(0), "a log made anew is empty");
+        session.logs.insert(partition, log);
+    }
+
+    /// No log comes back whose deletion was granted.
+    fn expect_deleted(&self, seed: u64, partition: i32, recovered: &Recovered) {
+        let model = self.model.borrow();
+        for topic in model.get(&partition).map_or(&[][..], |log| &log.deleted) {
+            let id = TopicPartition { topic: *topic, ..id(partition) };
+            assert!(recovered.partitions().all(|found| found != id), "seed {seed}: {id:?} came back");
+        }
     }
 
     async fn compare(&self, seed: u64, partition: i32, log: &PartitionLog<Env>) {
@@ -252,6 +294,9 @@ async fn follow(store: LogStore<Env>, model: Model) {
             let mut model = model.borrow_mut();
             // Tests with batches of their own compare for themselves.
             let Some(log) = model.get_mut(&advance.partition.partition.0) else { continue };
+            if advance.partition.topic != topic(log.generation) {
+                continue;
+            }
             assert!(advance.durable_end_offset.0 <= log.end(), "promised more than was appended");
             assert!(advance.durable_end_offset.0 >= log.promised, "promises grow");
             log.promised = advance.durable_end_offset.0;
@@ -260,7 +305,12 @@ async fn follow(store: LogStore<Env>, model: Model) {
 }
 
 pub fn id(partition: i32) -> TopicPartition {
-    TopicPartition { topic: TopicId::from_random(5, 6), partition: PartitionIndex(partition) }
+    TopicPartition { topic: topic(0), partition: PartitionIndex(partition) }
+}
+
+/// The id of the topic after so many deletions.
+fn topic(generation: u64) -> TopicId {
+    TopicId::from_random(5, 6 + generation)
 }
 
 /// A batch whose content only this base offset and salt have.
@@ -409,7 +459,7 @@ impl Setup {
 
     pub async fn wait_until_promised(&self, session: &Session, partition: i32) {
         let log = &session.logs[&partition];
-        let store = &session.stores[id(partition).owner(self.shard_count).0 as usize];
+        let store = self.store_of(session, partition);
         let end = log.log_end_offset();
         while log.durable_end_offset() < end && store.failure().is_none() {
             session.env.sleep_until(session.env.now() + std::time::Duration::from_micros(200)).await;

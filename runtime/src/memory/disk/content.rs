@@ -9,14 +9,12 @@
 //! Always true: applying every pending change to `durable`, in order, gives `volatile`, unless a sync failed:
 //! then what it dropped is visible until the power goes and never again.
 
+use super::power::{Fate, PowerLoss};
 use crate::environment::WriteSync;
 use crate::memory::random::Random;
 
-/// A device writes units of this many bytes whole or not at all.
-pub(super) const TEAR_UNIT_BYTES: u64 = 512;
-
 /// A file's content in both planes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Content {
     durable: Vec<u8>,
     volatile: Vec<u8>,
@@ -25,32 +23,16 @@ pub(super) struct Content {
     pub modified_ns: u64,
 }
 
+#[derive(Clone)]
 struct Pending {
     sequence: u64,
     change: Change,
 }
 
+#[derive(Clone)]
 enum Change {
     Write { position: u64, bytes: Vec<u8> },
     SetLength(u64),
-}
-
-/// What a power loss does to one write that was not stable.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Fate {
-    Lost,
-    Whole,
-    Torn,
-}
-
-impl Fate {
-    fn choose(random: &mut Random) -> Fate {
-        match random.below(3) {
-            0 => Fate::Lost,
-            1 => Fate::Whole,
-            _ => Fate::Torn,
-        }
-    }
 }
 
 impl Content {
@@ -87,7 +69,7 @@ impl Content {
 
     /// A write fails: any part of it may be visible, and any part of that may survive.
     pub fn fail_write(&mut self, sequence: u64, position: u64, bytes: &[u8], random: &mut Random) {
-        let fate = Fate::choose(random);
+        let fate = PowerLoss::Sectors.fate_of_write(random);
         for (part_position, part) in surviving_parts(fate, position, bytes, random) {
             self.write(sequence, part_position, part.to_vec(), WriteSync::Later);
         }
@@ -117,12 +99,14 @@ impl Content {
     }
 
     /// The power goes: what was stable stays, each other change is lost, kept or torn on its own.
-    pub fn lose_power(&mut self, random: &mut Random) {
+    pub fn lose_power(&mut self, loss: PowerLoss, random: &mut Random) {
         for pending in std::mem::take(&mut self.pending) {
             match pending.change {
-                Change::SetLength(_) if random.coin() => apply(&mut self.durable, &pending.change),
+                Change::SetLength(_) if loss.keeps_length(random) => {
+                    apply(&mut self.durable, &pending.change)
+                }
                 Change::SetLength(_) => {}
-                Change::Write { position, bytes } => self.keep_some_of(position, &bytes, random),
+                Change::Write { position, bytes } => self.keep_some_of(position, &bytes, loss, random),
             }
         }
         self.volatile.clone_from(&self.durable);
@@ -197,20 +181,20 @@ impl Content {
         self.pending = kept;
     }
 
-    fn keep_some_of(&mut self, position: u64, bytes: &[u8], random: &mut Random) {
-        let fate = Fate::choose(random);
+    fn keep_some_of(&mut self, position: u64, bytes: &[u8], loss: PowerLoss, random: &mut Random) {
+        let fate = loss.fate_of_write(random);
         for (part_position, part) in surviving_parts(fate, position, bytes, random) {
             overwrite(&mut self.durable, part_position, part);
         }
         // The new length may have been journaled although the data was not written: it then reads as zeros.
         let end = position + bytes.len() as u64;
-        if fate != Fate::Whole && end > self.durable.len() as u64 && random.below(4) == 0 {
+        if fate != Fate::Whole && end > self.durable.len() as u64 && loss.keeps_length_without_bytes(random) {
             resize(&mut self.durable, end);
         }
     }
 }
 
-/// The parts of a write that reach the medium: units of 512 bytes, aligned in the file.
+/// The parts of a write that reach the medium: units of a sector or a block, aligned in the file.
 fn surviving_parts<'a>(
     fate: Fate,
     position: u64,
@@ -220,15 +204,15 @@ fn surviving_parts<'a>(
     match fate {
         Fate::Lost => Vec::new(),
         Fate::Whole => vec![(position, bytes)],
-        Fate::Torn => units(position, bytes).filter(|_| random.coin()).collect(),
+        Fate::Torn { unit_bytes } => units(position, bytes, unit_bytes).filter(|_| random.coin()).collect(),
     }
 }
 
-fn units(position: u64, bytes: &[u8]) -> impl Iterator<Item = (u64, &[u8])> {
+fn units(position: u64, bytes: &[u8], unit_bytes: u64) -> impl Iterator<Item = (u64, &[u8])> {
     let mut done = 0;
     std::iter::from_fn(move || {
         let start = position + done as u64;
-        let unit_end = (start / TEAR_UNIT_BYTES + 1) * TEAR_UNIT_BYTES;
+        let unit_end = (start / unit_bytes + 1) * unit_bytes;
         let count = (bytes.len() - done).min((unit_end - start) as usize);
         let part = &bytes[done..done + count];
         done += count;

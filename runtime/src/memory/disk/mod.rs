@@ -11,6 +11,7 @@
 
 mod content;
 mod names;
+mod power;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -21,6 +22,7 @@ use crate::environment::{DirectoryEntry, EntryKind, WriteSync};
 use super::random::{PerMillion, Random};
 use content::Content;
 use names::{Names, Node};
+pub use power::PowerLoss;
 
 /// A kind of disk operation, to say which one shall fail.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -80,6 +82,7 @@ pub(super) enum IfAbsent {
 }
 
 /// Names and contents, with what a power loss would leave of them.
+#[derive(Clone)]
 pub(super) struct Disk {
     names: Names,
     contents: BTreeMap<u64, Content>,
@@ -89,6 +92,7 @@ pub(super) struct Disk {
     read_only: bool,
 }
 
+#[derive(Clone)]
 struct InFlightWrite {
     file: u64,
     position: u64,
@@ -272,16 +276,16 @@ impl Disk {
     }
 
     /// The power goes and comes back: what is left is what a legal device may leave.
-    pub fn lose_power(&mut self, random: &mut Random) {
+    pub fn lose_power(&mut self, loss: PowerLoss, random: &mut Random) {
         for (_, write) in std::mem::take(&mut self.in_flight) {
             self.content(write.file).interrupt_write(write.position, &write.bytes, random);
         }
-        self.names.lose_power(random);
+        self.names.lose_power(loss, random);
         let reachable: BTreeMap<u64, String> =
             self.names.files().into_iter().map(|(path, file)| (file, path)).collect();
         self.contents.retain(|file, _| reachable.contains_key(file));
         for content in self.contents.values_mut() {
-            content.lose_power(random);
+            content.lose_power(loss, random);
         }
     }
 

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Component, Path};
 
+use super::power::PowerLoss;
 use crate::memory::random::Random;
 
 /// What a name leads to: the number of a file or of a directory.
@@ -25,6 +26,7 @@ pub(super) enum Node {
 const ROOT: u64 = 0;
 
 /// All directories.
+#[derive(Clone)]
 pub(super) struct Names {
     directories: BTreeMap<u64, Directory>,
     changes: Vec<DirectoryChange>,
@@ -37,6 +39,7 @@ struct Directory {
     volatile: BTreeMap<String, Node>,
 }
 
+#[derive(Clone)]
 struct DirectoryChange {
     sequence: u64,
     node: Node,
@@ -44,6 +47,7 @@ struct DirectoryChange {
     unsynced: BTreeSet<u64>,
 }
 
+#[derive(Clone)]
 struct Edit {
     directory: u64,
     name: String,
@@ -178,10 +182,10 @@ impl Names {
     }
 
     /// The power goes: each change whose directory was not synced is lost or kept on its own.
-    pub fn lose_power(&mut self, random: &mut Random) {
+    pub fn lose_power(&mut self, loss: PowerLoss, random: &mut Random) {
         let mut lost = BTreeSet::new();
         for change in std::mem::take(&mut self.changes) {
-            if lost.contains(&change.node) || random.coin() {
+            if lost.contains(&change.node) || loss.loses_name(random) {
                 lost.insert(change.node);
             } else {
                 self.apply_durably(&change);
