@@ -101,8 +101,8 @@ impl Workload<'_> {
         let setup = Setup {
             bug,
             leaves_gaps: seed % 4 == 3,
-            deletes_records: seed % 2 == 0,
-            retires: seed % 3 == 0,
+            deletes_records: seed.is_multiple_of(2),
+            retires: seed.is_multiple_of(3),
             ..Setup::tiny(2 + (seed % 2) as i32, 1)
         };
         Workload { seed, setup, count }
@@ -168,7 +168,7 @@ fn try_change(setup: &Setup, world: &MemoryWorld, at: Point) -> u64 {
         let point = Point { loss, change: at.change + ((index as u64) << 12), ..at };
         let _told = Told(point);
         let (setup, left) = leave(setup, world, point);
-        let watched = at.change % 8 == 0 && index < 2;
+        let watched = at.change.is_multiple_of(8) && index < 2;
         points += if watched { try_recovery(&setup, &left, point) } else { expect_same_twice(&setup, &left) };
         left.crash();
         left.run_until(async { drop(setup.open(&left).await) });
