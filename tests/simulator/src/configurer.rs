@@ -28,7 +28,7 @@ use crate::history::{Answer, ConnectionNumber, PartitionNumber, ProducerNumber, 
 use crate::workload::{NO_ERROR, RETRY_AFTER, Topic, UNCLEAR_FOR, Workload};
 
 /// The topic whose configuration changes.
-const CONFIGURED: &str = "configured";
+pub const CONFIGURED: &str = "configured";
 /// What its partitions are called in the history: far from those of the others.
 const FIRST_NUMBER: PartitionNumber = 2_000;
 const PARTITIONS_MAX: u64 = 2;

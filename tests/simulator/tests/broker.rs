@@ -144,3 +144,13 @@ fn a_broker_that_forgets_generations_is_found() {
 fn a_broker_that_gives_one_partition_to_two_members_is_found() {
     expect_found_as("DoubleOwner", Bug::GiveToTwo, 100);
 }
+
+#[test]
+fn a_broker_that_deletes_a_record_more_than_it_was_asked_to_is_found() {
+    expect_found_as("DeletedTooMuch", Bug::DeleteOneMore, 200);
+}
+
+#[test]
+fn a_broker_that_tells_how_large_a_batch_may_be_and_takes_larger_ones_is_found() {
+    expect_found_as("ConfigNotFollowed", Bug::IgnoreBatchSizes, 200);
+}

@@ -16,7 +16,9 @@ use ringlog_runtime::environment::Connection;
 use ringlog_runtime::memory::MemoryConnection;
 
 use super::Bug;
-use super::frame::{forget_producer, give_to_two, only_check_configs, swap_neighbours};
+use super::frame::{
+    delete_one_more, forget_producer, give_to_two, only_check_configs, shrink_batches, swap_neighbours,
+};
 
 const RECEIVE_BYTES_MAX: usize = 16 << 10;
 
@@ -43,7 +45,12 @@ impl PlantedConnection {
     fn is_sound(&self) -> bool {
         !matches!(
             self.bug,
-            Bug::ForgetProducers | Bug::SwapRequests | Bug::GrantConfigsInVain | Bug::GiveToTwo
+            Bug::ForgetProducers
+                | Bug::SwapRequests
+                | Bug::GrantConfigsInVain
+                | Bug::GiveToTwo
+                | Bug::DeleteOneMore
+                | Bug::IgnoreBatchSizes
         )
     }
 
@@ -101,6 +108,8 @@ impl Inbox {
             Bug::ForgetProducers => frames.iter_mut().for_each(|frame| forget_producer(frame)),
             Bug::SwapRequests => swap_neighbours(&mut frames),
             Bug::GiveToTwo => frames.iter_mut().for_each(|frame| give_to_two(frame)),
+            Bug::DeleteOneMore => frames.iter_mut().for_each(delete_one_more),
+            Bug::IgnoreBatchSizes => frames.iter_mut().for_each(shrink_batches),
             Bug::GrantConfigsInVain => frames.iter_mut().for_each(|frame| only_check_configs(frame)),
             _ => {}
         }

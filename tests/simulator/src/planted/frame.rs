@@ -5,16 +5,22 @@
 use std::ops::Range;
 
 use ringlog_core::checksum::crc32c;
+use ringlog_core::record_batch::BatchBuilder;
+use ringlog_net::protocol::delete_records::DeleteRecordsRequest;
 use ringlog_net::protocol::incremental_alter_configs::IncrementalAlterConfigsRequest;
 use ringlog_net::protocol::produce::ProduceRequest;
 use ringlog_net::protocol::sync_group::SyncGroupRequest;
-use ringlog_net::protocol::{ApiKey, Decoder, decode_request_header};
+use ringlog_net::protocol::{AnyRequest, ApiKey, Decoder, decode_request_header};
+
+use crate::configurer::CONFIGURED;
 
 /// Behind API key and version.
 const CORRELATION_ID: Range<usize> = 4..8;
 /// In a record batch: its checksum, what the checksum covers, and producer id, epoch and sequence.
 const BATCH_CHECKSUM: Range<usize> = 17..21;
 const BATCH_PRODUCER: Range<usize> = 43..57;
+/// Batches of the configured topic that are longer are sent to see whether they are refused.
+const SMALL_BYTES: usize = 350;
 
 /// Where the batches lie in a produce request; nowhere in any other frame.
 fn batches_in(frame: &[u8]) -> Vec<Range<usize>> {
@@ -75,6 +81,50 @@ pub(super) fn only_check_configs(frame: &mut [u8]) {
         // `validate_only` is the last field; behind it stand at most no tagged fields.
         let place = frame.len() - 1 - is_flexible;
         frame[place] = 1;
+    }
+}
+
+/// Makes one that deletes records delete one more.
+pub(super) fn delete_one_more(frame: &mut Vec<u8>) {
+    let original = frame.clone();
+    change_request(&original, frame, ApiKey::DeleteRecords, |request| {
+        let AnyRequest::DeleteRecords(DeleteRecordsRequest { topics, .. }) = request else { return };
+        let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
+        partitions.filter(|partition| partition.offset >= 0).for_each(|partition| partition.offset += 1);
+    });
+}
+
+/// Makes large batches of the topic whose configuration changes small ones: none is too large any more.
+pub(super) fn shrink_batches(frame: &mut Vec<u8>) {
+    let small = BatchBuilder::new().record(None, b"small".as_slice()).build();
+    let original = frame.clone();
+    change_request(&original, frame, ApiKey::Produce, |request| {
+        let AnyRequest::Produce(ProduceRequest { topic_data, .. }) = request else { return };
+        let configured = topic_data.iter_mut().filter(|topic| topic.name == CONFIGURED);
+        for partition in configured.flat_map(|topic| &mut topic.partition_data) {
+            if partition.records.is_some_and(|records| records.len() > SMALL_BYTES) {
+                partition.records = Some(&small);
+            }
+        }
+    });
+}
+
+/// Changes the body of a request of one API; its header stays as it is.
+fn change_request<'f>(
+    original: &'f [u8],
+    frame: &mut Vec<u8>,
+    api: ApiKey,
+    change: impl FnOnce(&mut AnyRequest<'f>),
+) {
+    let Ok((header, body)) = decode_request_header(original) else { return };
+    if ApiKey::from_wire(header.api_key) != Some(api) {
+        return;
+    }
+    let decoder = &mut Decoder::new(&original[body..]);
+    if let Ok(mut request) = AnyRequest::decode(api, decoder, header.api_version) {
+        change(&mut request);
+        frame.truncate(body);
+        frame.extend_from_slice(&request.encode_body(header.api_version));
     }
 }
 

@@ -17,6 +17,8 @@
 //! | `ForgetGroups` | one that grants commits and generations that only the page cache knows |
 //! | `GiveToTwo` | one that gives a member's partitions to another one too |
 //! | `GrantConfigsInVain` | one that grants a change of configuration and does not make it |
+//! | `DeleteOneMore` | one that deletes a record more than it was asked to |
+//! | `IgnoreBatchSizes` | one that tells how large a batch may be and takes larger ones |
 //!
 //! The mistakes are made between the broker and its world because the broker itself has no switch for them: what
 //! is tried is the very code that is served.
@@ -75,6 +77,10 @@ pub enum Bug {
     GiveToTwo,
     /// Changes of configurations arrive as if they were to be checked only.
     GrantConfigsInVain,
+    /// Deletions of records arrive with an offset that is one too large.
+    DeleteOneMore,
+    /// Batches that may be too large for their topic arrive as small ones.
+    IgnoreBatchSizes,
 }
 
 /// An environment that makes a mistake.
