@@ -40,7 +40,23 @@ def dump(files):
 
 def dump_all(data):
     """Every .log, .index and .timeindex of every partition."""
-    partitions = [folder for folder in pathlib.Path(data).iterdir() if folder.is_dir() and re.search(r"-\d+$", folder.name)]
+    dump_partitions(data, partitions_in(data))
+
+
+def dump_some(data):
+    """Those of one partition of each topic: the one that holds most. Where topics differ in their codec, every codec is among them."""
+    fullest = {}
+    for folder in partitions_in(data):
+        topic, size = folder.name.rsplit("-", 1)[0], sum(file.stat().st_size for file in folder.glob("*.log"))
+        fullest[topic] = max(fullest.get(topic, (-1, folder)), (size, folder))
+    dump_partitions(data, [folder for _, folder in fullest.values()])
+
+
+def partitions_in(data):
+    return [folder for folder in pathlib.Path(data).iterdir() if folder.is_dir() and re.search(r"-\d+$", folder.name)]
+
+
+def dump_partitions(data, partitions):
     files = sorted(file for folder in partitions for file in folder.iterdir()
                    if file.suffix in (".log", ".index", ".timeindex") and not folder.name.startswith("__"))
     logs = [file for file in files if file.suffix == ".log"]

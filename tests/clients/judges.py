@@ -1,9 +1,10 @@
-"""Do the judges of the package index find what they are there to find? Each is shown a log with one fault."""
+"""Do the judges of the package index and of the kills find what they are there to find? Each is shown a log with one fault."""
 
 import contextlib
 
 from package_index import expect_dense, expect_keyed, expect_numbered, judge_ledger, numbered
 from support import Checks, Difference
+from with_kills import content, judge, numbers_in
 
 RECORDS = [(b"package %d" % (n // 7), b"line %d" % n) for n in range(700)]
 LINES = numbered(RECORDS)
@@ -25,9 +26,25 @@ def numbered_log():
     return found
 
 
+def killed_log():
+    """As numbered_log, of records as the kills have them."""
+    found = {partition: [] for partition in range(12)}
+    for number in range(400):
+        found[number % 12].append((len(found[number % 12]), b"", content(number)))
+    return found
+
+
+def judge_kills(found, ledger):
+    judge(numbers_in(found, content), ledger)
+
+
 def ledger_of(found):
     numbers = {(key, value): number for number, (key, value) in enumerate(RECORDS)}
     return {(p, offset): numbers[key, value] for p, some in found.items() for offset, key, value in some}
+
+
+def kills_ledger_of(found):
+    return {(p, offset): number for p, some in numbers_in(found, content).items() for offset, number in some}
 
 
 def renumbered(some):
@@ -71,6 +88,7 @@ def main():
         expect_numbered(numbered_log(), RECORDS)
         expect_dense(keyed_log())
         judge_ledger(keyed_log(), RECORDS, ledger_of(keyed_log()), idempotent=True)
+        judge_kills(killed_log(), kills_ledger_of(killed_log()))
     for fault in (lose, double, swap, change):
         with checks.case(f"{fault.__name__}: found by every judge"):
             for make, judge in ((keyed_log, expect_keyed), (numbered_log, expect_numbered)):
@@ -82,6 +100,10 @@ def main():
             fault(found)
             with must_differ(f"{fault.__name__} (judge_ledger)"):
                 judge_ledger(found, RECORDS, ledger, idempotent=True)
+            found, ledger = killed_log(), kills_ledger_of(killed_log())
+            fault(found)
+            with must_differ(f"{fault.__name__} (judge of the kills)"):
+                judge_kills(found, ledger)
     with checks.case("a gap in the offsets is found"):
         found = keyed_log()
         gap(found)

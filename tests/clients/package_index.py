@@ -6,7 +6,8 @@
 
 Unkeyed records carry their line number, so that order within a partition can be judged although the partitioner chose the
 partition. Keyed records are the bare lines: the values of one key lie in one partition and must come back in order.
-Starts brokers of its own; afterwards each is stopped in order and Kafka's DumpLogSegments reads every segment it left.
+Starts brokers of its own; afterwards each is stopped in order. Of the one that was killed Kafka's DumpLogSegments reads a partition of
+every topic, so every codec.
 
 With --megabytes N only the first N MB of the index are used.
 """
@@ -22,10 +23,12 @@ import time
 
 from confluent_kafka import Producer
 
-from dump_segments import dump_all
+from dump_segments import dump_some
 from support import Broker, Checks, Difference, broker, expect, expect_that, run
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
+# kcat and confluent-kafka are both librdkafka: what the ledger does with every codec kcat does with these.
+KILLED_CODECS = ["none", "zstd"]
 PARTITIONS = 12
 # Long enough for a restart: librdkafka must go on trying.
 PATIENT = {"message.timeout.ms": "180000", "retry.backoff.ms": "100", "reconnect.backoff.max.ms": "500"}
@@ -247,16 +250,17 @@ def kill_runs(checks, kind, folder, records):
     with broker(kind, folder) as one:
         one.start()
         for codec in CODECS:
-            with checks.case(f"kcat, idempotent, {codec}: killed half way, nothing lost, nothing twice"):
-                killed_run(alive(one), records, codec)
+            if codec in KILLED_CODECS:
+                with checks.case(f"kcat, idempotent, {codec}: killed half way, nothing lost, nothing twice"):
+                    killed_run(alive(one), records, codec)
             with checks.case(f"ledger, idempotent, {codec}: killed half way, everything acknowledged is in its place"):
                 ledger_run(alive(one), records, codec, idempotent=True)
         with checks.case("ledger, not idempotent, none: killed half way, everything acknowledged is in its place"):
             ledger_run(alive(one), records, "none", idempotent=False)
         with checks.case("SIGTERM ends the broker in order"):
             alive(one).stop()
-        with checks.case("DumpLogSegments reads every segment and index that is left"):
-            dump_all(one.data)
+        with checks.case("DumpLogSegments reads segments and indexes of every topic"):
+            dump_some(one.data)
 
 
 def alive(one: Broker):

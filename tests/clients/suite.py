@@ -23,7 +23,7 @@ PACKAGE_INDEX = "package-index"
 # On a small disk of its own, with Ringlog's own answers: there is no reference for it.
 FULL_DISK = "full-disk"
 # Scripts with a broker of their own, which they kill or which must not be in others' way.
-GROUPS = {"group-storm": "with_group_storm.py", "crash-commits": "with_crash_commits.py"}
+BROKERS_OF_THEIR_OWN = {"group-storm": "with_group_storm.py", "crash-commits": "with_crash_commits.py", "kills": "with_kills.py"}
 # Suites of other projects; those of the second list need Go or Rust and are run when asked for by name.
 OTHERS, OTHERS_BY_NAME = ["kafka-python-suite"], ["franz-go-suite", "rdkafka-suite"]
 
@@ -63,7 +63,7 @@ def small_scripts(kind, folder, names):
 
 def main():
     kind, *names = sys.argv[1:] or ["ringlog"]
-    names = names or [*SMALL, *GROUPS, *([FULL_DISK] if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
+    names = names or [*SMALL, *BROKERS_OF_THEIR_OWN, *([FULL_DISK] if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-clients-"))
     totals, started = [], time.monotonic()
     try:
@@ -74,8 +74,8 @@ def main():
         if FULL_DISK in names:
             totals.append(run_script(HERE / "with_full_disk.py"))
         for name in names:
-            if name in GROUPS:
-                totals.append(run_script(HERE / GROUPS[name], "--kind", kind, "--folder", folder / name))
+            if name in BROKERS_OF_THEIR_OWN:
+                totals.append(run_script(HERE / BROKERS_OF_THEIR_OWN[name], "--kind", kind, "--folder", folder / name))
         if PACKAGE_INDEX in names:
             totals.append(run_script(HERE / "judges.py"))
             totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index"))
