@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ringlog_runtime::buffer::{DIRECT_ALIGNMENT, Slice};
 use ringlog_runtime::environment::{Environment, File, OpenMode, WriteSync};
-use ringlog_runtime::memory::{DiskOperation, Faults, MemoryEnvironment, MemoryWorld, Options};
+use ringlog_runtime::memory::{DiskOperation, Faults, MemoryEnvironment, MemoryWorld, MountFails, Options};
 
 const BLOCK: usize = DIRECT_ALIGNMENT;
 
@@ -370,5 +370,29 @@ fn a_file_tells_when_it_was_last_written_or_cut_and_reading_does_not_count() {
         assert!(before <= cut && cut <= environment.wall_clock(), "{before:?}, {cut:?}");
         let absent = environment.modified_at(Path::new("/b")).await;
         assert!(absent.unwrap_err().is_not_found());
+    });
+}
+
+#[test]
+fn a_file_system_within_the_disk_fills_up_and_fails_alone() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let environment = world.environment(0, 1);
+    world.run_until(async {
+        for directory in ["/one", "/two"] {
+            environment.create_directory(Path::new(directory)).await.unwrap();
+        }
+        world.disk().mount("/two", 2 * BLOCK as u64);
+        let outside = stable_file(&environment, "/one/a", 1).await;
+        let inside = stable_file(&environment, "/two/a", 2).await;
+        let blocks = |count: usize| (0..count).map(|_| block(&environment, 3)).collect::<Vec<_>>();
+        let full = inside.write_at(0, blocks(3), WriteSync::Later).await.unwrap_err();
+        assert!(full.is_out_of_space());
+        outside.write_at(0, blocks(3), WriteSync::Later).await.unwrap();
+        assert_eq!(environment.free_bytes(Path::new("/two")).await.unwrap(), BLOCK as u64);
+        world.disk().set_mount_fails("/two", MountFails::Changes);
+        assert!(inside.sync().await.is_err() && outside.sync().await.is_ok());
+        assert!(inside.read_at(0, environment.arena().allocate(BLOCK).unwrap()).await.is_ok());
+        world.disk().set_mount_fails("/two", MountFails::Everything);
+        assert!(inside.read_at(0, environment.arena().allocate(BLOCK).unwrap()).await.is_err());
     });
 }

@@ -117,7 +117,10 @@ fn parse_release(release: &str) -> Option<KernelVersion> {
 }
 
 /// Writes and reads back one block past the page cache, in a file of its own that is removed again.
-fn check_directory(data_dir: &Path) -> Result<(), HostProblem> {
+///
+/// # Errors
+/// [`HostProblem::NoDirectIo`] or [`HostProblem::DirectoryUnusable`].
+pub fn check_directory(data_dir: &Path) -> Result<(), HostProblem> {
     let path = data_dir.join(format!(".direct-io-check-{}", std::process::id()));
     let tried = try_direct(&path);
     let removed = fs::remove_file(&path);

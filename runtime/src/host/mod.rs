@@ -13,7 +13,7 @@ mod lock;
 mod problem;
 mod synced_writes;
 
-pub use check::{HostNeeds, HostReport, KernelVersion, check};
+pub use check::{HostNeeds, HostReport, KernelVersion, check, check_directory};
 pub use limits::{memory_lock_limit, raise_open_files};
 pub use lock::{DirectoryLock, lock_directory};
 pub use problem::HostProblem;

@@ -75,7 +75,7 @@ impl MemoryEnvironment {
         }
         let world = self.shard.world.clone();
         world.crash_plan.count(operation);
-        let outcome = choose_outcome(&world, operation);
+        let outcome = choose_outcome(&world, operation, path);
         let done_at = world.clock.now() + disk_delay_ns(&world);
         let (completer, completion) = completion::pair();
         let (event_world, owner) = (world.clone(), self.owner(TaskClass::Storage));
@@ -116,7 +116,7 @@ impl Outcome {
     }
 }
 
-fn choose_outcome(world: &World, operation: DiskOperation) -> Outcome {
+fn choose_outcome(world: &World, operation: DiskOperation, path: &Path) -> Outcome {
     let mut is_ordered = false;
     world.ordered_failures.borrow_mut().retain_mut(|(kind, countdown)| {
         *countdown -= u64::from(*kind == operation);
@@ -124,7 +124,8 @@ fn choose_outcome(world: &World, operation: DiskOperation) -> Outcome {
         *countdown > 0
     });
     let rate = error_rate(operation, &world.faults());
-    if is_ordered || world.random.borrow_mut().happens(rate) {
+    let is_lost = world.disk.borrow().mount_fails(path, operation);
+    if is_ordered || is_lost || world.random.borrow_mut().happens(rate) {
         world.trace.note(Step::DiskFault, operation as u64);
         return Outcome::Failure;
     }
@@ -253,12 +254,12 @@ impl Environment for MemoryEnvironment {
         self.simple(DiskOperation::ListDirectory, path, run).await
     }
 
-    async fn free_bytes(&self, _path: &Path) -> Result<u64, DiskFailure> {
-        Ok(self.shard.world.disk.borrow().free_bytes())
+    async fn free_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
+        Ok(self.shard.world.disk.borrow().free_bytes(path))
     }
 
-    async fn total_bytes(&self, _path: &Path) -> Result<u64, DiskFailure> {
-        Ok(self.shard.world.disk.borrow().total_bytes())
+    async fn total_bytes(&self, path: &Path) -> Result<u64, DiskFailure> {
+        Ok(self.shard.world.disk.borrow().total_bytes(path))
     }
 
     async fn listen(&self, address: SocketAddr) -> Result<MemoryListener, ListenFailure> {

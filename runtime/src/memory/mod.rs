@@ -21,7 +21,7 @@ mod seeds;
 mod trace;
 mod world;
 
-pub use disk::{DiskOperation, PowerLoss};
+pub use disk::{DiskOperation, MountFails, PowerLoss};
 pub use environment::MemoryEnvironment;
 pub use faults::{Faults, Limits, Options};
 pub use file::MemoryFile;

@@ -26,7 +26,7 @@ use ringlog_core::ids::ShardIndex;
 use ringlog_core::time::Instant;
 
 use super::clock::{self, Clock};
-use super::disk::{Disk, DiskOperation, PowerLoss};
+use super::disk::{Disk, DiskOperation, MountFails, PowerLoss};
 use super::environment::MemoryEnvironment;
 use super::executor::{Executor, Owner, Turn};
 use super::faults::{Faults, Options};
@@ -505,6 +505,21 @@ impl DiskView<'_> {
     /// Makes the disk this large; writes beyond it fail with ENOSPC.
     pub fn set_bytes_max(&self, bytes_max: u64) {
         self.state.disk.borrow_mut().set_bytes_max(bytes_max);
+    }
+
+    /// Makes a directory a file system of its own, with room for so many bytes: of files made from now on. Again: changes its size.
+    pub fn mount(&self, path: impl AsRef<Path>, bytes_max: u64) {
+        self.state.disk.borrow_mut().mount(path.as_ref(), bytes_max);
+    }
+
+    /// From now on a file system that was mounted fails so.
+    pub fn set_mount_fails(&self, path: impl AsRef<Path>, fails: MountFails) {
+        self.state.disk.borrow_mut().set_mount_fails(path.as_ref(), fails);
+    }
+
+    /// Bytes of all files on the file system of a path.
+    pub fn used_bytes(&self, path: impl AsRef<Path>) -> u64 {
+        self.state.disk.borrow().used_bytes(path.as_ref())
     }
 
     /// From now on every change fails with EROFS, or no longer does.

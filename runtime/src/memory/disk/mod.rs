@@ -10,6 +10,7 @@
 //! Always true: an operation that completed with a promise of stability is there after every power loss.
 
 mod content;
+mod mounts;
 mod names;
 mod power;
 
@@ -21,6 +22,8 @@ use crate::environment::{DirectoryEntry, EntryKind, WriteSync};
 
 use super::random::{PerMillion, Random};
 use content::Content;
+pub use mounts::MountFails;
+use mounts::Mounts;
 use names::{Names, Node};
 pub use power::PowerLoss;
 
@@ -89,6 +92,7 @@ pub(super) struct Disk {
     in_flight: BTreeMap<u64, InFlightWrite>,
     last_sequence: u64,
     bytes_max: u64,
+    mounts: Mounts,
     read_only: bool,
 }
 
@@ -108,6 +112,7 @@ impl Disk {
             in_flight: BTreeMap::new(),
             last_sequence: 0,
             bytes_max,
+            mounts: Mounts::default(),
             read_only: false,
         }
     }
@@ -125,6 +130,7 @@ impl Disk {
                 let sequence = self.next_sequence();
                 let file = self.names.create_file(sequence, path)?;
                 self.contents.insert(file, Content::default());
+                self.mounts.note_file(file, path);
                 Ok(file)
             }
             (found, _) => found,
@@ -229,16 +235,44 @@ impl Disk {
         self.names.sync(sequence, path)
     }
 
-    pub fn total_bytes(&self) -> u64 {
-        self.bytes_max
+    pub fn total_bytes(&self, path: &Path) -> u64 {
+        self.bytes_max_of(self.mounts.of(path))
     }
 
-    pub fn free_bytes(&self) -> u64 {
-        self.bytes_max.saturating_sub(self.used_bytes())
+    pub fn free_bytes(&self, path: &Path) -> u64 {
+        self.free_bytes_of(self.mounts.of(path))
     }
 
-    fn used_bytes(&self) -> u64 {
-        self.names.files().iter().map(|(_, file)| self.length(*file)).sum()
+    /// Bytes of all files on the file system of a path.
+    pub fn used_bytes(&self, path: &Path) -> u64 {
+        self.used_bytes_of(self.mounts.of(path))
+    }
+
+    fn bytes_max_of(&self, mount: Option<&Path>) -> u64 {
+        mount.map_or(self.bytes_max, |mount| self.mounts.bytes_max(mount))
+    }
+
+    fn free_bytes_of(&self, mount: Option<&Path>) -> u64 {
+        self.bytes_max_of(mount).saturating_sub(self.used_bytes_of(mount))
+    }
+
+    fn used_bytes_of(&self, mount: Option<&Path>) -> u64 {
+        let files = self.names.files().into_iter().filter(|(_, file)| self.mounts.of_file(*file) == mount);
+        files.map(|(_, file)| self.length(file)).sum()
+    }
+
+    /// Makes the directory a file system of its own, with room for so many bytes: of files made from now on.
+    pub fn mount(&mut self, path: &Path, bytes_max: u64) {
+        self.mounts.mount(path, bytes_max);
+    }
+
+    pub fn set_mount_fails(&mut self, path: &Path, fails: MountFails) {
+        self.mounts.set_fails(path, fails);
+    }
+
+    /// Whether the file system of a path fails such an operation.
+    pub fn mount_fails(&self, path: &Path, operation: DiskOperation) -> bool {
+        self.mounts.fails(path, operation)
     }
 
     pub fn set_bytes_max(&mut self, bytes_max: u64) {
@@ -314,9 +348,12 @@ impl Disk {
     fn expect_room(&self, file: u64, length: u64) -> io::Result<()> {
         let growth = length.saturating_sub(self.length(file));
         // Removed files still open count here and not below: the cheap sum first, names only when it is tight.
-        let held_bytes: u64 = self.contents.values().map(Content::length).sum();
-        let is_full =
-            growth > 0 && growth > self.bytes_max.saturating_sub(held_bytes) && growth > self.free_bytes();
+        let mount = self.mounts.of_file(file);
+        let held = self.contents.iter().filter(|(file, _)| self.mounts.of_file(**file) == mount);
+        let held_bytes: u64 = held.map(|(_, content)| content.length()).sum();
+        let is_full = growth > 0
+            && growth > self.bytes_max_of(mount).saturating_sub(held_bytes)
+            && growth > self.free_bytes_of(mount);
         match is_full {
             true => Err(io::Error::from_raw_os_error(libc::ENOSPC)),
             false => Ok(()),
