@@ -151,6 +151,19 @@ impl StoreConfig {
         }
     }
 
+    /// The store of one of a shard's data directories: what stands in memory for all of them is shared out.
+    pub fn of_one_directory(&self, directory_count: usize) -> StoreConfig {
+        let part = |whole: usize| (whole / directory_count).max(1);
+        StoreConfig {
+            undurable_bytes_max: part(self.undurable_bytes_max),
+            tail_cache_bytes_max: part(self.tail_cache_bytes_max),
+            open_files_max: part(self.open_files_max),
+            read_ahead_windows_max: part(self.read_ahead_windows_max),
+            index_cache_bytes_max: part(self.index_cache_bytes_max),
+            ..self.clone()
+        }
+    }
+
     /// Stops a start with sizes that cannot work together.
     ///
     /// # Panics
@@ -178,6 +191,20 @@ impl StoreConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn directories_share_the_memory_of_a_shard_and_one_has_all_of_it() {
+        let whole = StoreConfig::production();
+        assert_eq!(whole.of_one_directory(1), whole);
+        let part = StoreConfig::tiny().of_one_directory(3);
+        part.expect_consistent();
+        assert_eq!((part.tail_cache_bytes_max, part.open_files_max), (16 << 10, 1));
+        assert_eq!(
+            part.journal_bytes_max,
+            StoreConfig::tiny().journal_bytes_max,
+            "each has a journal of its own"
+        );
+    }
 
     #[test]
     fn both_sets_of_sizes_fit_together() {

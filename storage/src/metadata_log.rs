@@ -18,6 +18,7 @@
 //! write the log takes no more: what the disk holds is unknown. The file is allocated ahead, and zeros stand behind the
 //! last frame: so a full disk is met before anything of a frame is written, and the log is as before.
 
+pub mod known_directories;
 pub mod meta_properties;
 
 use std::fmt;
@@ -32,7 +33,8 @@ use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, Wri
 const MAGIC: [u8; 4] = *b"RLMD";
 const HEADER_BYTES: usize = 32;
 const CHECKSUM_POSITION: usize = 28;
-const FILE_NAME: &str = "metadata.log";
+/// What the file is called.
+pub const FILE_NAME: &str = "metadata.log";
 
 /// The file grows by multiples of this.
 const ALLOCATE_BYTES: u64 = 64 * 1024;

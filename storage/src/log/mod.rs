@@ -29,7 +29,7 @@ use ringlog_core::ids::{LeaderEpoch, Offset, TopicName, TopicPartition};
 use ringlog_core::producer_state::ProducerStates;
 use ringlog_core::record_batch::AssignedBatch;
 use ringlog_core::time::Timestamp;
-use ringlog_runtime::environment::{Environment, File, OpenMode};
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
 use crate::config::{Durability, LogConfig};
 use crate::disk::{block_floor, buffer};
@@ -189,6 +189,16 @@ impl<E: Environment> PartitionLog<E> {
             None if state.is_closed => Err(ReadError::Closed),
             None => Ok(()),
         }
+    }
+
+    /// Why the data directory it lies in takes nothing any more.
+    pub fn failure(&self) -> Option<Rc<DiskFailure>> {
+        self.store.failure()
+    }
+
+    /// Whether the disk it lies on has too little room for batches of clients.
+    pub fn is_short_of_space(&self) -> bool {
+        self.store.space.is_short()
     }
 
     fn check_open(&self) -> Result<(), AppendError> {

@@ -17,7 +17,8 @@ use ringlog_core::config::properties;
 use ringlog_core::ids::{BrokerId, TopicId};
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, WriteSync};
 
-const FILE_NAME: &str = "meta.properties";
+/// What the file is called.
+pub const FILE_NAME: &str = "meta.properties";
 const UNFINISHED_NAME: &str = "meta.properties.tmp";
 const VERSION: &str = "1";
 

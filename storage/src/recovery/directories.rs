@@ -1,6 +1,6 @@
 //! Which partition directories there are, whose they are and which segments lie in them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use ringlog_core::ids::{Offset, TopicPartition};
@@ -33,6 +33,8 @@ pub(super) struct Found {
     pub deleted: Vec<TopicPartition>,
     /// Directories being deleted.
     pub leftovers: Vec<String>,
+    /// Files beside the directories.
+    pub files: BTreeSet<String>,
 }
 
 /// Lists the data directory.
@@ -40,6 +42,7 @@ pub(super) async fn list<E: Environment>(env: &E, data_dir: &Path) -> Result<Fou
     let mut found = Found::default();
     for entry in env.list_directory(data_dir).await? {
         if entry.kind != EntryKind::Directory {
+            found.files.insert(entry.name);
             continue;
         }
         let is_deleted = is_deleted_directory(&entry.name);

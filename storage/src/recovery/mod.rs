@@ -15,8 +15,11 @@ mod checkpoints;
 mod directories;
 mod journals;
 mod replay;
+mod survey;
 
-use std::collections::BTreeMap;
+pub use survey::survey;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -40,6 +43,7 @@ pub struct Recovered {
     start: u64,
     is_clean: bool,
     partitions: BTreeMap<TopicPartition, RecoveredPartition>,
+    files: BTreeSet<String>,
 }
 
 /// One partition's log as recovery leaves it.
@@ -92,6 +96,11 @@ impl Recovered {
         self.partitions.values().filter_map(|found| found.repair.as_ref())
     }
 
+    /// Whether a file of this name lies in the data directory itself.
+    pub fn holds_file(&self, name: &str) -> bool {
+        self.files.contains(name)
+    }
+
     pub(crate) fn partition(&self, id: TopicPartition) -> Option<&RecoveredPartition> {
         self.partitions.get(&id)
     }
@@ -138,7 +147,8 @@ async fn recover_once<E: Environment>(
     add_missing(data_dir, &lives, &found.deleted, &mut partitions);
     let leftovers: Vec<PathBuf> =
         partitions.values_mut().flat_map(|found| std::mem::take(&mut found.leftovers)).collect();
-    let recovered = Recovered { start: lives.start + 1, is_clean: lives.is_clean(), partitions };
+    let recovered =
+        Recovered { start: lives.start + 1, is_clean: lives.is_clean(), partitions, files: found.files };
     write(env, data_dir, &recovered).await?;
     // From here on the old journals and checkpoints mean nothing.
     checkpoints::remove_obsolete(env, data_dir, env.shard_count()).await?;
