@@ -66,9 +66,9 @@ pub struct StartArguments {
     /// A Kafka server.properties file.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Where the data lies [log.dirs; default ./data].
+    /// Where the data lies; again, or with commas, for each further disk [log.dirs; default ./data].
     #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
+    pub data_dir: Vec<PathBuf>,
     /// Where to listen [listeners; default 127.0.0.1:9092].
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
@@ -136,8 +136,9 @@ impl StartArguments {
     pub fn as_properties(&self) -> Result<Vec<(String, String)>, FlagProblem> {
         let mut properties = Vec::new();
         let mut set = |key: &str, value: String| properties.push((key.to_owned(), value));
-        if let Some(data_dir) = &self.data_dir {
-            set("log.dirs", data_dir.display().to_string());
+        if !self.data_dir.is_empty() {
+            let directories = self.data_dir.iter().map(|directory| directory.display().to_string());
+            set("log.dirs", directories.collect::<Vec<_>>().join(","));
         }
         if let Some(address) = &self.listen {
             set("listeners", format!("PLAINTEXT://{}", checked_address("--listen", address)?));
@@ -209,6 +210,12 @@ mod tests {
             ("num.partitions", "3"),
         ];
         assert_eq!(properties, expected.map(|(key, value)| (key.to_owned(), value.to_owned())));
+    }
+
+    #[test]
+    fn data_directories_are_given_one_by_one_or_with_commas() {
+        let start = start(&["--data-dir", "/a", "--data-dir", "/b,/c"]);
+        assert_eq!(start.as_properties(), Ok(vec![("log.dirs".to_owned(), "/a,/b,/c".to_owned())]));
     }
 
     #[test]

@@ -4,21 +4,23 @@
 //!   arguments + file ──► config ──► host check ──► directory lock ──► one executor per core ──► banner ──► stop
 //! ```
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::io::{IsTerminal, Write};
 use std::net::{SocketAddr, ToSocketAddrs};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use ringlog_core::config::{BrokerConfig, Durability, ListenerConfig};
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::host::{self, HostReport};
+use ringlog_runtime::host::{self, DirectoryLock, HostNeeds, HostProblem, HostReport};
 use ringlog_runtime::uring::{self, Feature, ShardsConfig, UringEnvironment};
-use ringlog_storage::StoreConfig;
+use ringlog_storage::{Recovered, StoreConfig};
 use tracing_subscriber::EnvFilter;
 
 use crate::broker::message::Message;
+use crate::broker::opening::RecoverySummary;
 use crate::broker::{BrokerStart, Listening, run_first_shard, run_other_shard};
 use crate::command_line::{LogFormat, StartArguments};
 
@@ -43,12 +45,9 @@ pub fn start(arguments: &StartArguments) -> ExitCode {
 
 fn run(arguments: &StartArguments) -> Result<(), Box<dyn Error>> {
     let config = load_config(arguments)?;
-    std::fs::create_dir_all(&config.log_dir)
-        .map_err(|error| format!("cannot create the data directory {}: {error}", config.log_dir.display()))?;
     let pretend_absent = absent_features(arguments)?;
-    let needs = host::HostNeeds { pretend_absent: pretend_absent.clone() };
-    let report = host::check(&config.log_dir, &needs)?;
-    let _lock = host::lock_directory(&config.log_dir)?;
+    let needs = HostNeeds { pretend_absent: pretend_absent.clone() };
+    let Prepared { report, unusable, locks: _locks } = prepare_directories(&config.log_dirs, &needs)?;
     let cores = cores(config.cores)?;
     let shards = ShardsConfig {
         cores: cores.clone(),
@@ -58,12 +57,48 @@ fn run(arguments: &StartArguments) -> Result<(), Box<dyn Error>> {
         pretend_absent,
         ..ShardsConfig::default()
     };
-    let start = Arc::new(broker_start(config, cores.len() as u64)?);
+    let start = Arc::new(broker_start(config, cores.len() as u64, unusable)?);
     let report = Arc::new(report);
     uring::run_shards(shards, move |env: UringEnvironment, mailbox: Mailbox| {
         run_shard(env, mailbox, start.clone(), report.clone())
     })?;
     Ok(())
+}
+
+/// The data directories, locked for as long as this lives.
+struct Prepared {
+    report: HostReport,
+    /// Those that cannot be used, and why.
+    unusable: BTreeMap<PathBuf, String>,
+    locks: Vec<DirectoryLock>,
+}
+
+/// Makes directories that are not there, looks whether a broker can run in them, and locks them. Of several, one whose disk is lost is left
+/// out; the first must be there.
+fn prepare_directories(directories: &[PathBuf], needs: &HostNeeds) -> Result<Prepared, Box<dyn Error>> {
+    let (first, others) = directories.split_first().expect("a configuration has a data directory");
+    create_directory(first)?;
+    let report = host::check(first, needs)?;
+    let (mut unusable, mut locks) = (BTreeMap::new(), vec![host::lock_directory(first)?]);
+    for directory in others {
+        let locked = create_directory(directory).and_then(|()| {
+            host::check_directory(directory)?;
+            host::lock_directory(directory)
+        });
+        match locked {
+            Ok(lock) => locks.push(lock),
+            Err(problem @ HostProblem::DirectoryUnusable { .. }) => {
+                unusable.insert(directory.clone(), problem.to_string());
+            }
+            Err(problem) => return Err(problem.into()),
+        }
+    }
+    Ok(Prepared { report, unusable, locks })
+}
+
+fn create_directory(path: &Path) -> Result<(), HostProblem> {
+    std::fs::create_dir_all(path)
+        .map_err(|error| HostProblem::DirectoryUnusable { path: path.to_owned(), error })
 }
 
 async fn run_shard(
@@ -103,7 +138,11 @@ fn load_config(arguments: &StartArguments) -> Result<BrokerConfig, Box<dyn Error
     Ok(config)
 }
 
-fn broker_start(config: BrokerConfig, shard_count: u64) -> Result<BrokerStart, Box<dyn Error>> {
+fn broker_start(
+    config: BrokerConfig,
+    shard_count: u64,
+    unusable: BTreeMap<PathBuf, String>,
+) -> Result<BrokerStart, Box<dyn Error>> {
     let bind_addresses = config.listeners.iter().map(bind_address).collect::<Result<_, _>>()?;
     let metrics_address = config.metrics_listener.as_ref().map(bind_address).transpose()?;
     let default_host = std::fs::read_to_string(HOSTNAME_FILE)
@@ -117,7 +156,7 @@ fn broker_start(config: BrokerConfig, shard_count: u64) -> Result<BrokerStart, B
         reserve_bytes: config.disk_reserve_bytes / shard_count,
         ..StoreConfig::production()
     };
-    Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store })
+    Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store, unusable })
 }
 
 fn bind_address(listener: &ListenerConfig) -> Result<SocketAddr, String> {
@@ -148,7 +187,7 @@ fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, li
         format!("ringlog {}", env!("CARGO_PKG_VERSION")),
         format!("  listens on   {}", addresses.join(", ")),
         format!("  metrics      {}", metrics(config, listening)),
-        format!("  data in      {}", absolute(&config.log_dir)),
+        format!("  data in      {}", data_in(listening)),
         format!("  durability   {durability}"),
         format!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros()),
         format!("  cluster      {}, {} topics", listening.image.cluster_id(), listening.image.topic_count()),
@@ -168,19 +207,28 @@ fn metrics(config: &BrokerConfig, listening: &Listening<'_>) -> String {
     }
 }
 
+/// A line for each data directory.
+fn data_in(listening: &Listening<'_>) -> String {
+    let lines = listening.directories.iter().map(|directory| match &directory.found {
+        Ok(_) => absolute(&directory.path),
+        Err(_) => format!("{}, which is OFFLINE", absolute(&directory.path)),
+    });
+    lines.collect::<Vec<_>>().join("\n               ")
+}
+
 /// What recovery did, in a few words; damage is told log by log.
 fn last_stop(listening: &Listening<'_>) -> String {
-    for (partition, damage) in listening.recovered.damaged() {
+    let recovered = listening.directories.iter().filter_map(|directory| directory.found.as_deref().ok());
+    for (partition, damage) in recovered.flat_map(Recovered::damaged) {
         tracing::error!(topic_id = %partition.topic, partition = partition.partition.0, %damage, "a log is damaged below its durable end and refused");
     }
-    if listening.recovered.is_clean() {
+    let RecoverySummary { is_clean, replayed_batches, scanned_batches, cut_bytes, .. } = listening.recovery;
+    if is_clean {
         return "clean, or the first start".to_owned();
     }
-    let repairs = listening.recovered.repairs();
-    let (replayed, scanned, cut) = repairs.fold((0, 0, 0), |(replayed, scanned, cut), repair| {
-        (replayed + repair.batches_replayed, scanned + repair.batches_scanned, cut + repair.bytes_cut)
-    });
-    format!("unclean: {replayed} batches replayed from journals, {scanned} scanned, {cut} bytes cut")
+    format!(
+        "unclean: {replayed_batches} batches replayed from journals, {scanned_batches} scanned, {cut_bytes} bytes cut"
+    )
 }
 
 /// The first of the cores this process may use.

@@ -398,6 +398,10 @@ fn a_doctor_needs_no_broker_and_leaves_nothing_behind() {
     assert!(text.contains("(20 writes of 4 KiB)"), "{text}");
     assert_eq!(folder.path().read_dir().expect("the folder is there").count(), 0);
 
+    let two = format!("doctor --data-dir {0} --data-dir {0}/second --writes 0", folder.path().display());
+    let told = ringlog_with(&two, b"").output;
+    assert_eq!(told.matches("direct I/O").count(), 2, "{told}");
+    assert_eq!(told.matches("io_uring").count(), 1, "the host is the same: {told}");
     let unfit = ringlog_with("doctor --data-dir /proc --writes 0", b"");
     assert_eq!(unfit.code, 5, "{}", unfit.problem);
     assert!(

@@ -31,7 +31,7 @@ fn broker() -> &'static str {
         let (behind, address) =
             (format!("127.0.0.1:{port}"), proxy.local_addr().expect("it is bound").to_string());
         let arguments = StartArguments {
-            data_dir: Some(data),
+            data_dir: vec![data],
             listen: Some(behind.clone()),
             advertise: Some(address.clone()),
             cores: Some(1),

@@ -94,6 +94,8 @@ impl MemoryLimits {
 pub struct StorageLimits {
     /// Segment files a shard keeps open.
     pub open_segments_max: usize,
+    /// Data directories. Each has a journal for every shard, and a commit of each may be under way: a mebibyte of I/O memory.
+    pub directories_max: usize,
     /// The largest metadata record set in one frame of the metadata log.
     pub metadata_frame_bytes_max: usize,
 }
@@ -213,7 +215,11 @@ impl Limits {
                 tail_cache_bytes_max: 512 * MIB,
                 mesh_capacity: 1_024,
             },
-            storage: StorageLimits { open_segments_max: 4_096, metadata_frame_bytes_max: 16 * MIB },
+            storage: StorageLimits {
+                open_segments_max: 4_096,
+                directories_max: 64,
+                metadata_frame_bytes_max: 16 * MIB,
+            },
             state: StateLimits {
                 fetch_session_slots: 1_000,
                 fetch_session_partitions_max: 100_000,
@@ -249,7 +255,11 @@ impl Limits {
                 tail_cache_bytes_max: 256 * KIB,
                 mesh_capacity: 2,
             },
-            storage: StorageLimits { open_segments_max: 4, metadata_frame_bytes_max: 256 * KIB },
+            storage: StorageLimits {
+                open_segments_max: 4,
+                directories_max: 64,
+                metadata_frame_bytes_max: 256 * KIB,
+            },
             state: StateLimits {
                 fetch_session_slots: 3,
                 fetch_session_partitions_max: 64,

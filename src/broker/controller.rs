@@ -23,12 +23,13 @@ use ringlog_core::metadata::{
 };
 use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::Environment;
-use ringlog_storage::LogIdentity;
 use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
+use ringlog_storage::{LogIdentity, LogStore};
 
 use crate::broker::calls::ReplyTo;
 use crate::broker::message::{Answer, Call};
 use crate::broker::partition::{Partition, log_config};
+use crate::broker::places::{DirectoryIndex, Places};
 use crate::broker::shard::Shard;
 
 /// How many topics follow a broker's configuration before others have a turn.
@@ -101,6 +102,8 @@ pub struct Change {
     pub image: Arc<MetadataImage>,
     /// What is new in it.
     pub records: Arc<Vec<MetadataRecord>>,
+    /// Where its partitions lie.
+    pub places: Places,
 }
 
 impl<E: Environment> Shard<E> {
@@ -114,10 +117,11 @@ impl<E: Environment> Shard<E> {
     }
 
     async fn execute(self: &Rc<Self>, log: &mut MetadataLog<E>, command: Command) -> CommandReply {
-        if self.store.failure().is_some() {
+        if self.directories.first().failure().is_some() {
             return CommandReply::Refused(Refusal::Storage);
         }
-        if needs_room(&command) && self.store.is_short_of_space() {
+        let with_room = self.directories.with_room();
+        if needs_room(&command) && !with_room.contains(&true) {
             return CommandReply::Refused(Refusal::DiskFull);
         }
         let image = self.image();
@@ -129,8 +133,9 @@ impl<E: Environment> Shard<E> {
         if let Err(refusal) = self.write_records(log, &decision.records).await {
             return CommandReply::Refused(refusal);
         }
-        let image = Arc::new(image.replay_all(&decision.records));
-        let change = Change { image, records: Arc::new(decision.records) };
+        let after = Arc::new(image.replay_all(&decision.records));
+        let places = self.places().after(&image, &after, &decision.records, &with_room);
+        let change = Change { image: after, records: Arc::new(decision.records), places };
         let applied: Vec<_> = (0..self.env.shard_count())
             .map(|shard| self.call(ShardIndex(shard), Call::ApplyImage(change.clone())))
             .collect();
@@ -150,10 +155,10 @@ impl<E: Environment> Shard<E> {
                 Ok(()) => return Ok(()),
                 // Whoever deletes a topic to make room must be able to.
                 Err(MetadataLogFailure::NoRoom(failure)) => {
-                    self.store.make_disk_room(failure).await.map_err(|_| Refusal::DiskFull)?;
+                    self.directories.first().make_disk_room(failure).await.map_err(|_| Refusal::DiskFull)?;
                 }
                 Err(MetadataLogFailure::Disk(failure)) => {
-                    self.store.fail(failure);
+                    self.directories.first().fail(failure);
                     return Err(Refusal::Storage);
                 }
                 Err(failure) => {
@@ -167,7 +172,7 @@ impl<E: Environment> Shard<E> {
     /// Acts by a new image: opens the logs of new partitions, deletes those of deleted topics.
     pub(super) async fn apply_image(self: Rc<Self>, change: Change, reply_to: ReplyTo) {
         let before = self.image();
-        self.set_image(change.image.clone());
+        self.set_image(change.image.clone(), change.places);
         for record in change.records.iter() {
             match record {
                 MetadataRecord::TopicCreated { id, .. } | MetadataRecord::PartitionsAdded { id, .. } => {
@@ -211,11 +216,16 @@ impl<E: Environment> Shard<E> {
             if self.owner_of(&id) != self.env.shard() || self.partition(&id).is_some() {
                 continue;
             }
+            let Some((directory, store)) = self.place_of(&id) else {
+                tracing::error!(topic = %topic.name, partition = partition.index.0, "partition is offline: its data directory is not there");
+                continue;
+            };
             let identity = LogIdentity { topic: topic.name.clone(), id };
-            match self.store.create_log(identity, log_config(&config)).await {
+            match store.create_log(identity, log_config(&config)).await {
                 Ok(log) => self.lead(Partition::new(
                     id,
                     topic.name.clone(),
+                    directory,
                     log,
                     partition.leader_epoch,
                     config.clone(),
@@ -225,6 +235,12 @@ impl<E: Environment> Shard<E> {
                 }
             }
         }
+    }
+
+    /// The data directory of a partition, if it is there.
+    fn place_of(&self, id: &TopicPartition) -> Option<(DirectoryIndex, LogStore<E>)> {
+        let directory = self.directory_of(id)?;
+        Some((directory, self.directories.store(directory)?.clone()))
     }
 
     /// Acts by a topic's configuration as it is now. A topic that was offline for its configuration comes back.
@@ -275,7 +291,8 @@ impl<E: Environment> Shard<E> {
             let Some(partition) = self.stop_leading(&id) else { continue };
             let effects = partition.abandon();
             self.carry_out(&partition, effects);
-            if let Err(failure) = self.store.delete_log(&partition.log).await {
+            let store = self.directories.store(partition.directory).expect("it is open");
+            if let Err(failure) = store.delete_log(&partition.log).await {
                 tracing::error!(topic = %topic.name, partition = id.partition.0, %failure, "cannot delete a log");
             }
         }

@@ -16,10 +16,11 @@ use crate::broker::calls::CallTicket;
 use crate::broker::controller::Change;
 use crate::broker::metrics::samples::Samples;
 use crate::broker::opening::Opening;
+use crate::broker::places::DirectoryIndex;
 
 /// A message between shards; `A` is a connection that was just accepted.
 pub enum Message<A> {
-    /// Shard 0 has recovered the data directory: open your logs.
+    /// Shard 0 has recovered the data directories: open your logs.
     Begin(Arc<Opening>),
     /// A question, to be answered exactly once.
     Call {
@@ -71,10 +72,15 @@ pub enum Call {
     Command(Command),
     /// Take over a new image: create and delete logs, lead and stop leading.
     ApplyImage(Change),
-    /// The disk is full, another shard found: look for yourself.
-    LookAtDisk,
-    /// The data directory failed on another shard: write nothing there any more.
-    FenceDisk(DiskFailure),
+    /// A data directory's disk is full, another shard found: look for yourself.
+    LookAtDisk(DirectoryIndex),
+    /// A data directory failed on another shard: write nothing there any more.
+    FenceDisk {
+        /// Which.
+        directory: DirectoryIndex,
+        /// How.
+        failure: DiskFailure,
+    },
     /// Say that you turn.
     Pulse,
     /// Say what you measure, with at most so many partitions one by one.
@@ -108,9 +114,9 @@ pub enum Answer {
     /// To [`Call::MeasureLogs`].
     LogsMeasured {
         /// Bytes of each log that is open, in no order.
-        sizes: Vec<(TopicPartition, u64)>,
-        /// Whether the shard's partitions are offline.
-        disk_failed: bool,
+        sizes: Vec<LogSize>,
+        /// Which data directories are offline for the shard, as they are configured.
+        offline: Vec<bool>,
     },
     /// To [`Call::Group`].
     Group(group::message::Answer),
@@ -118,13 +124,24 @@ pub enum Answer {
     Commanded(CommandReply),
     /// To [`Call::Pulse`].
     Pulse {
-        /// Whether the shard's partitions are offline.
+        /// Whether the data directory failed, of several the one that holds the metadata log.
         disk_failed: bool,
     },
     /// To [`Call::Tell`].
     Told(Box<Samples>),
     /// To everything else: it is done.
     Done,
+}
+
+/// How large a log is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct LogSize {
+    /// Whose.
+    pub id: TopicPartition,
+    /// Where it lies.
+    pub directory: DirectoryIndex,
+    /// Bytes of its segments.
+    pub bytes: u64,
 }
 
 /// Batches for some partitions of one owner.

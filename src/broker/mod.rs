@@ -14,13 +14,15 @@
 //! - [`controller`], [`producer_ids`]: changing the cluster's metadata
 //! - [`stop`] ends it all
 //! - [`metrics`]: what all of this tells of itself
-//! - [`calls`], [`deadlines`], [`opening`], [`refusals`], [`refused_producers`]: tools of the above
+//! - [`opening`], [`directories`], [`places`]: several data directories, each failing alone
+//! - [`calls`], [`deadlines`], [`refusals`], [`refused_producers`]: tools of the above
 
 pub mod calls;
 pub mod connections;
 pub mod controller;
 pub mod deadlines;
 pub mod delete_records;
+pub mod directories;
 pub mod fetch;
 pub mod groups;
 pub mod internal_topics;
@@ -30,6 +32,7 @@ pub mod offsets;
 pub mod opening;
 pub mod own_records;
 pub mod partition;
+pub mod places;
 pub mod produce;
 pub mod producer_ids;
 pub mod produces;
@@ -41,28 +44,29 @@ pub mod shard;
 pub mod stop;
 pub mod waiting_fetches;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_core::config::BrokerConfig;
 use ringlog_core::ids::ShardIndex;
-use ringlog_core::metadata::{
-    Command, LastStop, ListenerRecord, MetadataImage, MetadataRecord, Registration, ReplayFault,
-};
+use ringlog_core::metadata::{Command, LastStop, ListenerRecord, MetadataImage, Registration, ReplayFault};
 use ringlog_runtime::environment::{
     DiskFailure, Environment, ListenFailure, Listener, Mailbox, MailboxFull, TaskClass,
 };
-use ringlog_storage::metadata_log::{MetadataLog, MetadataLogFailure};
-use ringlog_storage::{LogStore, Recovered, StoreConfig, StoreFailure, give_back, recover};
+use ringlog_storage::metadata_log::MetadataLogFailure;
+use ringlog_storage::{StoreConfig, StoreFailure, give_back};
 
+use crate::broker::directories::{Directories, Unopened};
 use crate::broker::message::{Call, Message};
 use crate::broker::metrics::server::MetricsServer;
-use crate::broker::opening::Opening;
+use crate::broker::opening::{DirectoryRefusal, FoundDirectories, OpenedDirectory, Opening, RecoverySummary};
 use crate::broker::shard::{MESH_RETRY, Shard};
 
 /// How long to wait for a port that is in use.
@@ -76,6 +80,8 @@ const PORT_LOOK: Duration = Duration::from_millis(20);
 pub enum BrokerFailure {
     /// The data directory cannot be used as it is.
     Store(StoreFailure),
+    /// The data directories cannot be used together, or not by this broker.
+    Directories(DirectoryRefusal),
     /// The metadata log cannot be used as it is.
     Metadata(MetadataLogFailure),
     /// The metadata log's records contradict each other.
@@ -90,6 +96,7 @@ impl fmt::Display for BrokerFailure {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BrokerFailure::Store(failure) => failure.fmt(formatter),
+            BrokerFailure::Directories(refusal) => refusal.fmt(formatter),
             BrokerFailure::Metadata(failure) => failure.fmt(formatter),
             BrokerFailure::Replay(fault) => fault.fmt(formatter),
             BrokerFailure::Listen(failure) => failure.fmt(formatter),
@@ -115,8 +122,10 @@ pub struct BrokerStart {
     pub default_host: String,
     /// Where to serve metrics, if anywhere.
     pub metrics_address: Option<SocketAddr>,
-    /// Sizes of each shard's store.
+    /// Sizes of each shard's stores, of all data directories together.
     pub store: StoreConfig,
+    /// Data directories that were found to be unusable, and why.
+    pub unusable: BTreeMap<PathBuf, String>,
 }
 
 /// What an operator wants to know once clients may connect.
@@ -125,8 +134,10 @@ pub struct Listening<'s> {
     pub addresses: Vec<SocketAddr>,
     /// Where metrics are served, if the address could be had.
     pub metrics_address: Option<SocketAddr>,
-    /// What was found in the data directory.
-    pub recovered: &'s Recovered,
+    /// What was found in the data directories.
+    pub directories: &'s [OpenedDirectory],
+    /// What it took to bring them into order.
+    pub recovery: RecoverySummary,
     /// The topics there are.
     pub image: &'s MetadataImage,
 }
@@ -146,27 +157,33 @@ pub async fn run_first_shard<E: Environment>(
     let metrics = MetricsServer::begin(&env, &start).await;
     let sockets = bind(&env, &start).await?;
     let addresses: Vec<_> = sockets.iter().map(Listener::local_address).collect();
-    let data_dir = &start.config.log_dir;
     let recovery_began = env.now();
-    let recovered = Arc::new(recover(&env, data_dir, &start.store).await.map_err(BrokerFailure::Store)?);
-    metrics.recovered(&recovered, env.now().since(recovery_began));
-    let (mut log, records) = MetadataLog::open(&env, data_dir).await.map_err(BrokerFailure::Metadata)?;
-    let image = register(&env, &start, &mut log, records, &recovered, &addresses).await?;
-    let opening = Arc::new(Opening { recovered: recovered.clone(), image: Arc::new(image) });
+    let mut found = FoundDirectories::find(&env, &start).await?;
+    let recovery = RecoverySummary::of(&found.directories, env.now().since(recovery_began));
+    metrics.recovered(recovery);
+    let image = register(&env, &start, &mut found, recovery.is_clean, &addresses).await?;
+    let places = found.settle(&env, &start, &image).await?;
+    let FoundDirectories { log, directories, .. } = found;
+    let opening = Arc::new(Opening { directories, places, image: Arc::new(image) });
     begin_elsewhere::<E>(&env, &mailbox, &opening).await;
-    let shard = open_shard(env, mailbox, &start, &opening).await?;
-    start_tasks(&shard, Vec::new());
+    let shard = open_shard(env, mailbox, &start, &opening, Vec::new()).await?;
     shard.env.spawn(TaskClass::Admin, shard.clone().control(log));
     for (listener, socket) in sockets.into_iter().enumerate() {
         shard.env.spawn(TaskClass::Network, shard.clone().accept_connections(socket, listener));
     }
     metrics.serving(shard.clone());
     let metrics_address = metrics.address();
-    listening(Listening { addresses, metrics_address, recovered: &recovered, image: &shard.image() });
+    listening(Listening {
+        addresses,
+        metrics_address,
+        directories: &opening.directories,
+        recovery,
+        image: &shard.image(),
+    });
     stop.await;
     call_every_shard(&shard, || Call::Drain).await;
     call_every_shard(&shard, || Call::Close).await;
-    match shard.store.failure() {
+    match shard.directories.failure() {
         None => Ok(()),
         Some(failure) => Err(BrokerFailure::DiskFailed(failure.copy())),
     }
@@ -182,8 +199,7 @@ pub async fn run_other_shard<E: Environment>(
     start: Arc<BrokerStart>,
 ) -> Result<(), BrokerFailure> {
     let (opening, early) = first_word::<E>(&mailbox).await;
-    let shard = open_shard(env, mailbox, &start, &opening).await?;
-    start_tasks(&shard, early);
+    let shard = open_shard(env, mailbox, &start, &opening, early).await?;
     shard.closed.wait().await;
     Ok(())
 }
@@ -228,12 +244,11 @@ async fn listen<E: Environment>(env: &E, address: SocketAddr) -> Result<E::Liste
 async fn register<E: Environment>(
     env: &E,
     start: &BrokerStart,
-    log: &mut MetadataLog<E>,
-    records: Vec<MetadataRecord>,
-    recovered: &Recovered,
+    found: &mut FoundDirectories<E>,
+    is_clean: bool,
     addresses: &[SocketAddr],
 ) -> Result<MetadataImage, BrokerFailure> {
-    let image = MetadataImage::from_records(&records).map_err(BrokerFailure::Replay)?;
+    let FoundDirectories { log, image, .. } = found;
     let mut incarnation_id = [0; 16];
     incarnation_id[..8].copy_from_slice(&env.random().to_be_bytes());
     incarnation_id[8..].copy_from_slice(&env.random().to_be_bytes());
@@ -242,14 +257,14 @@ async fn register<E: Environment>(
         incarnation_id,
         listeners: advertised(start, addresses),
         rack: start.config.rack.clone(),
-        after: if recovered.is_clean() { LastStop::Clean } else { LastStop::Unclean },
+        after: if is_clean { LastStop::Clean } else { LastStop::Unclean },
     };
     let command = Command::RegisterBroker(registration);
-    let decision = controller::decide(&image, &start.config, command, &mut || env.random());
+    let decision = controller::decide(image, &start.config, command, &mut || env.random());
     loop {
         match log.append(&decision.records).await {
             Err(MetadataLogFailure::NoRoom(failure)) => {
-                let has_given = give_back(env, &start.config.log_dir).await.map_err(StoreFailure::Disk);
+                let has_given = give_back(env, &start.config.log_dirs[0]).await.map_err(StoreFailure::Disk);
                 if !has_given.map_err(BrokerFailure::Store)? {
                     return Err(BrokerFailure::Metadata(MetadataLogFailure::NoRoom(failure)));
                 }
@@ -299,22 +314,27 @@ async fn open_shard<E: Environment>(
     mailbox: E::Mailbox<Message<E::Accepted>>,
     start: &Arc<BrokerStart>,
     opening: &Arc<Opening>,
+    early: Vec<(ShardIndex, Message<E::Accepted>)>,
 ) -> Result<Rc<Shard<E>>, BrokerFailure> {
-    let data_dir = &start.config.log_dir;
-    let store = LogStore::open(env.clone(), data_dir, start.store.clone(), opening.recovered.clone())
-        .await
-        .map_err(BrokerFailure::Store)?;
+    let (directories, unopened) =
+        Directories::open(&env, &start.store, &opening.directories).await.map_err(BrokerFailure::Store)?;
     let config = Arc::new(start.config.clone());
-    let shard = Shard::new(env, mailbox, config, store, opening.image.clone());
+    let shard = Shard::new(env, mailbox, config, directories, opening.image.clone(), opening.places.clone());
     shard.open_all_partitions().await;
+    start_tasks(&shard, early);
+    for Unopened { directory, failure } in unopened {
+        shard.env.spawn(TaskClass::Network, shard.clone().tell_failure(directory, failure));
+    }
     Ok(shard)
 }
 
 fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>, early: Vec<(ShardIndex, Message<E::Accepted>)>) {
     let env = &shard.env;
     env.spawn(TaskClass::Network, shard.clone().serve_mailbox(early));
-    env.spawn(TaskClass::Network, shard.clone().follow_the_journal());
-    env.spawn(TaskClass::Network, shard.clone().follow_the_disk());
+    for (directory, store) in shard.directories.stores() {
+        env.spawn(TaskClass::Network, shard.clone().follow_the_journal(directory, store.clone()));
+        env.spawn(TaskClass::Network, shard.clone().follow_the_disk(directory, store.clone()));
+    }
     env.spawn(TaskClass::Network, shard.clone().watch_groups());
     env.spawn(TaskClass::Admin, shard.clone().sweep_connections());
     env.spawn(TaskClass::Storage, shard.clone().keep_retention());
@@ -325,6 +345,7 @@ fn start_tasks<E: Environment>(shard: &Rc<Shard<E>>, early: Vec<(ShardIndex, Mes
 mod tests {
     use super::*;
     use crate::broker::calls::Calls;
+    use crate::broker::places::Places;
     use futures_util::FutureExt;
     use ringlog_runtime::memory::{MemoryEnvironment, MemoryWorld, Options};
 
@@ -335,9 +356,9 @@ mod tests {
         let [first, asking, told] =
             <[_; 3]>::try_from(world.mesh::<Message<_>>(3)).ok().expect("three shards");
         world.run_until(async move {
-            let recovered = recover(&env, "/data".as_ref(), &StoreConfig::tiny()).await.expect("it is new");
             let image = MetadataImage::from_records(&[]).expect("nothing contradicts itself");
-            let opening = Opening { recovered: Arc::new(recovered), image: Arc::new(image) };
+            let opening =
+                Opening { directories: Vec::new(), places: Places::in_one(), image: Arc::new(image) };
             let (ticket, _answer) = Calls::<()>::default().open();
             assert!(asking.send(ShardIndex(2), Message::Call { ticket, call: Call::Pulse }).is_ok());
             // Long enough for the question to have come.

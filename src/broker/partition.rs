@@ -22,6 +22,7 @@ use ringlog_runtime::environment::Environment;
 use ringlog_storage::{AppendError, Durability, LogConfig, PartitionLog, Retention};
 
 use crate::broker::message::{Appended, PartitionFetch, ProducePrivileges};
+use crate::broker::places::DirectoryIndex;
 use crate::broker::refusals::append_refusal;
 use crate::broker::refused_producers::RefusedProducers;
 
@@ -31,6 +32,8 @@ pub struct Partition<E: Environment> {
     pub id: TopicPartition,
     /// Its topic's name, for messages to people.
     pub topic: TopicName,
+    /// The data directory it lies in.
+    pub directory: DirectoryIndex,
     /// Its records.
     pub log: PartitionLog<E>,
     leader: RefCell<PartitionLeader>,
@@ -65,6 +68,7 @@ impl<E: Environment> Partition<E> {
     pub fn new(
         id: TopicPartition,
         topic: TopicName,
+        directory: DirectoryIndex,
         log: PartitionLog<E>,
         leader_epoch: LeaderEpoch,
         config: Rc<TopicConfig>,
@@ -79,6 +83,7 @@ impl<E: Environment> Partition<E> {
         Partition {
             id,
             topic,
+            directory,
             log,
             leader: RefCell::new(leader),
             config: RefCell::new(config),

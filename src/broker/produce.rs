@@ -13,12 +13,13 @@ use ringlog_core::refusal::Refusal;
 use ringlog_replication::leader::{Acks, Effect};
 use ringlog_replication::pending_acks::Ticket;
 use ringlog_runtime::environment::{DiskFailure, Environment, TaskClass};
-use ringlog_storage::DurableAdvance;
+use ringlog_storage::{DurableAdvance, LogStore};
 
 use crate::broker::calls::ReplyTo;
 use crate::broker::message::{Answer, Call, ProduceCall};
 use crate::broker::own_records::is_own;
 use crate::broker::partition::{Partition, WaitingBatch};
+use crate::broker::places::DirectoryIndex;
 use crate::broker::produces;
 use crate::broker::refusals::append_refusal;
 use crate::broker::shard::Shard;
@@ -30,7 +31,7 @@ impl<E: Environment> Shard<E> {
         for (place, item) in call.partitions.into_iter().enumerate() {
             let ticket = produces::ticket(key, place);
             match self.leading(&item.partition) {
-                Ok(partition) if self.store.is_short_of_space() => {
+                Ok(partition) if partition.log.is_short_of_space() => {
                     self.refuse_for_space(&partition, &item.records, ticket);
                 }
                 Ok(partition) => {
@@ -47,12 +48,12 @@ impl<E: Environment> Shard<E> {
         }
     }
 
-    /// Carries out what the journal's progress allows, for as long as the shard runs.
-    pub(super) async fn follow_the_journal(self: Rc<Self>) {
+    /// Carries out what the progress of a directory's journal allows, for as long as the shard runs.
+    pub(super) async fn follow_the_journal(self: Rc<Self>, directory: DirectoryIndex, store: LogStore<E>) {
         loop {
-            let advances = self.store.next_durable().await;
-            if let Some(failure) = self.store.failure() {
-                return self.disk_lost(&failure).await;
+            let advances = store.next_durable().await;
+            if let Some(failure) = store.failure() {
+                return self.directory_lost(directory, &failure).await;
             }
             for DurableAdvance { partition, durable_end_offset } in advances {
                 if let Ok(partition) = self.leading(&partition) {
@@ -80,7 +81,7 @@ impl<E: Environment> Shard<E> {
             let ready = partition.log.ready().await;
             let Some(batch) = partition.take_waiting() else { return };
             match ready {
-                Ok(()) if self.store.is_short_of_space() => {
+                Ok(()) if partition.log.is_short_of_space() => {
                     self.refuse_for_space(&partition, &batch.records, batch.ticket);
                 }
                 Ok(()) => self.admit(&partition, batch),
@@ -143,17 +144,17 @@ impl<E: Environment> Shard<E> {
         }
     }
 
-    /// Refuses the batches that wait for their logs while the disk has too little room, for as long as the shard runs.
-    pub(super) async fn follow_the_disk(self: Rc<Self>) {
+    /// Refuses the batches that wait for their logs while a directory's disk has too little room, for as long as the shard runs.
+    pub(super) async fn follow_the_disk(self: Rc<Self>, directory: DirectoryIndex, store: LogStore<E>) {
         loop {
-            self.store.space_changed(false).await;
-            for partition in self.all_partitions() {
+            store.space_changed(false).await;
+            for partition in self.partitions_in(directory) {
                 for batch in partition.take_all_waiting() {
                     self.refuse_for_space(&partition, &batch.records, batch.ticket);
                 }
             }
-            self.ask_others(|| Call::LookAtDisk).await;
-            self.store.space_changed(true).await;
+            self.ask_others(|| Call::LookAtDisk(directory)).await;
+            store.space_changed(true).await;
         }
     }
 
@@ -163,16 +164,28 @@ impl<E: Environment> Shard<E> {
         self.refuse(ticket, Refusal::DiskFull);
     }
 
-    /// The data directory failed: nothing is acknowledged any more, on no shard, and nobody is left waiting. What can
+    /// A data directory failed: nothing in it is acknowledged any more, on no shard, and nobody is left waiting. What can
     /// still be read is read on.
-    async fn disk_lost(self: &Rc<Self>, failure: &DiskFailure) {
-        for partition in self.all_partitions() {
+    async fn directory_lost(self: &Rc<Self>, directory: DirectoryIndex, failure: &DiskFailure) {
+        let lost = self.partitions_in(directory);
+        for partition in &lost {
             let effects = partition.abandon();
-            self.carry_out(&partition, effects);
+            self.carry_out(partition, effects);
             self.waiting_fetches.disturbed(partition.id);
         }
-        self.leave_all_seats();
-        self.ask_others(|| Call::FenceDisk(failure.copy())).await;
+        lost.iter().for_each(|partition| self.leave_seat(&partition.id));
+        self.ask_others(|| Call::FenceDisk { directory, failure: failure.copy() }).await;
+    }
+
+    /// This shard could not open a data directory: no other writes there either.
+    pub(super) async fn tell_failure(self: Rc<Self>, directory: DirectoryIndex, failure: DiskFailure) {
+        self.ask_others(|| Call::FenceDisk { directory, failure: failure.copy() }).await;
+    }
+
+    fn partitions_in(&self, directory: DirectoryIndex) -> Vec<Rc<Partition<E>>> {
+        let mut partitions = self.all_partitions();
+        partitions.retain(|partition| partition.directory == directory);
+        partitions
     }
 
     async fn ask_others(self: &Rc<Self>, call: impl Fn() -> Call) {

@@ -22,18 +22,19 @@ use ringlog_core::metadata::MetadataImage;
 use ringlog_core::record_batch::BatchValidator;
 use ringlog_core::refusal::Refusal;
 use ringlog_runtime::environment::{Environment, Mailbox, MailboxFull, TaskClass};
-use ringlog_storage::LogStore;
 use rustc_hash::FxHashMap;
 
 use crate::broker::calls::{Calls, PendingCall, ReplyTo};
 use crate::broker::connections::Connections;
 use crate::broker::controller::CommandQueue;
 use crate::broker::deadlines::Deadlines;
+use crate::broker::directories::{Directories, Directory, Outage};
 use crate::broker::fetch::FetchesUnderWay;
 use crate::broker::groups::Groups;
-use crate::broker::message::{Answer, Call, Message};
+use crate::broker::message::{Answer, Call, LogSize, Message};
 use crate::broker::metrics::counts::ShardCounts;
 use crate::broker::partition::Partition;
+use crate::broker::places::{DirectoryIndex, Places};
 use crate::broker::producer_ids::ProducerIds;
 use crate::broker::produces::Produces;
 use crate::broker::stop::Closed;
@@ -54,8 +55,8 @@ pub struct Shard<E: Environment> {
     current_config: RefCell<Arc<BrokerConfig>>,
     /// Every bound.
     pub limits: Limits,
-    /// Its logs.
-    pub store: LogStore<E>,
+    /// Its logs, by data directory.
+    pub directories: Directories<E>,
     /// Incremental fetches of its connections (KIP-227).
     pub sessions: RefCell<FetchSessions>,
     /// Timeouts of its requests.
@@ -76,6 +77,7 @@ pub struct Shard<E: Environment> {
     outboxes: RefCell<Vec<Outbox<E>>>,
     calls: Calls<Answer>,
     image: RefCell<Arc<MetadataImage>>,
+    places: RefCell<Places>,
     partitions: RefCell<FxHashMap<TopicPartition, Rc<Partition<E>>>>,
     stopping: Cell<bool>,
     pub(super) closed: Closed,
@@ -93,8 +95,9 @@ impl<E: Environment> Shard<E> {
         env: E,
         mailbox: E::Mailbox<Message<E::Accepted>>,
         config: Arc<BrokerConfig>,
-        store: LogStore<E>,
+        directories: Directories<E>,
         image: Arc<MetadataImage>,
+        places: Places,
     ) -> Rc<Shard<E>> {
         let limits = config.limits();
         let outboxes =
@@ -118,6 +121,7 @@ impl<E: Environment> Shard<E> {
             calls: Calls::new(),
             current_config: RefCell::new(Arc::new(image.with_changes(&config))),
             image: RefCell::new(image),
+            places: RefCell::new(places),
             partitions: RefCell::new(FxHashMap::default()),
             stopping: Cell::new(false),
             closed: Closed::default(),
@@ -125,7 +129,7 @@ impl<E: Environment> Shard<E> {
             mailbox,
             config,
             limits,
-            store,
+            directories,
         })
     }
 
@@ -143,8 +147,24 @@ impl<E: Environment> Shard<E> {
         *self.current_config.borrow_mut() = Arc::new(config);
     }
 
-    pub(super) fn set_image(&self, image: Arc<MetadataImage>) {
+    /// Where the partitions of this image lie.
+    pub(super) fn places(&self) -> Places {
+        self.places.borrow().clone()
+    }
+
+    /// The data directory a partition lies in, if that is known.
+    pub(super) fn directory_of(&self, id: &TopicPartition) -> Option<DirectoryIndex> {
+        self.places.borrow().of(id)
+    }
+
+    pub(super) fn set_image(&self, image: Arc<MetadataImage>, places: Places) {
         *self.image.borrow_mut() = image;
+        *self.places.borrow_mut() = places;
+    }
+
+    /// Which partitions are offline because of their data directories; `None` for none.
+    pub fn outage(&self) -> Option<Outage> {
+        self.directories.outage(&self.places.borrow())
     }
 
     /// Whether the broker is shutting down: no new requests, long polls end.
@@ -169,8 +189,8 @@ impl<E: Environment> Shard<E> {
     /// # Errors
     /// There is no such partition, or its disk has failed.
     pub fn leading(&self, id: &TopicPartition) -> Result<Rc<Partition<E>>, Refusal> {
-        let partition = self.partitions.borrow().get(id).cloned().ok_or(Refusal::UnknownTopicOrPartition)?;
-        match self.store.failure() {
+        let partition = self.reading(id)?;
+        match partition.log.failure() {
             None => Ok(partition),
             Some(_) => Err(Refusal::Storage),
         }
@@ -179,9 +199,19 @@ impl<E: Environment> Shard<E> {
     /// A partition this shard owns and this broker leads, to read from: what a failed disk still gives is given.
     ///
     /// # Errors
-    /// There is no such partition.
+    /// There is no such partition, or its data directory was not there when the broker started.
     pub fn reading(&self, id: &TopicPartition) -> Result<Rc<Partition<E>>, Refusal> {
-        self.partition(id).ok_or(Refusal::UnknownTopicOrPartition)
+        self.partition(id).ok_or_else(|| self.why_absent(id))
+    }
+
+    fn why_absent(&self, id: &TopicPartition) -> Refusal {
+        let image = self.image();
+        let topic = image.topic_by_id(id.topic);
+        let exists = topic.is_some_and(|topic| topic.partition(id.partition).is_some());
+        match exists && self.outage().is_some_and(|outage| outage.of(id).is_some()) {
+            true => Refusal::Storage,
+            false => Refusal::UnknownTopicOrPartition,
+        }
     }
 
     /// A partition this shard owns, whatever state its disk is in.
@@ -282,26 +312,32 @@ impl<E: Environment> Shard<E> {
                 self.env.spawn(TaskClass::Network, self.clone().delete_records(deletions, reply_to));
             }
             Call::MeasureLogs(partitions) => {
-                let sizes =
-                    partitions.into_iter().filter_map(|id| Some((id, self.partition(&id)?.size_bytes())));
-                let (sizes, disk_failed) = (sizes.collect(), self.store.failure().is_some());
-                self.answer(reply_to, Answer::LogsMeasured { sizes, disk_failed });
+                let sizes = partitions.into_iter().filter_map(|id| {
+                    let partition = self.partition(&id)?;
+                    Some(LogSize { id, directory: partition.directory, bytes: partition.size_bytes() })
+                });
+                let offline = self.directories.iter().map(Directory::is_offline).collect();
+                self.answer(reply_to, Answer::LogsMeasured { sizes: sizes.collect(), offline });
             }
             Call::Group { partition, request } => self.ask_group(&partition, request, reply_to),
             Call::Command(command) => self.commands.push(command, reply_to),
             Call::ApplyImage(change) => {
                 self.env.spawn(TaskClass::Admin, self.clone().apply_image(change, reply_to));
             }
-            Call::LookAtDisk => {
-                self.store.look_at_disk();
+            Call::LookAtDisk(directory) => {
+                if let Some(store) = self.directories.store(directory) {
+                    store.look_at_disk();
+                }
                 self.answer(reply_to, Answer::Done);
             }
-            Call::FenceDisk(failure) => {
-                self.store.fence(failure);
+            Call::FenceDisk { directory, failure } => {
+                if let Some(store) = self.directories.store(directory) {
+                    store.fence(failure);
+                }
                 self.answer(reply_to, Answer::Done);
             }
             Call::Pulse => {
-                let disk_failed = self.store.failure().is_some();
+                let disk_failed = self.directories.first().failure().is_some();
                 self.answer(reply_to, Answer::Pulse { disk_failed });
             }
             Call::Tell { partitions_max } => {

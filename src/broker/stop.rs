@@ -13,6 +13,7 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use ringlog_runtime::environment::Environment;
 
 use crate::broker::calls::ReplyTo;
@@ -65,8 +66,11 @@ impl<E: Environment> Shard<E> {
     }
 
     pub(super) async fn close(self: Rc<Self>, reply_to: ReplyTo) {
-        if let Err(failure) = self.store.close().await {
-            tracing::error!(%failure, "the logs could not be closed cleanly; the next start recovers them");
+        let closing = self.directories.stores().map(|(_, store)| store.close());
+        for closed in join_all(closing).await {
+            if let Err(failure) = closed {
+                tracing::error!(%failure, "the logs could not be closed cleanly; the next start recovers them");
+            }
         }
         self.answer(reply_to, Answer::Done);
         self.closed.set();

@@ -1,6 +1,9 @@
-//! DescribeLogDirs: the data directory, how large each log in it is, and how much room is left (KIP-113, KIP-827).
+//! DescribeLogDirs: the data directories, how large each log in them is, and how much room is left (KIP-113, KIP-827).
+//!
+//! As in Kafka, one that is offline is told with KAFKA_STORAGE_ERROR and without its logs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
@@ -14,7 +17,8 @@ use ringlog_net::protocol::describe_log_dirs::{
 use ringlog_net::protocol::{DecodeError, Decoder};
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
-use crate::broker::message::{Answer, Call};
+use crate::broker::directories::Directory;
+use crate::broker::message::{Answer, Call, LogSize};
 use crate::broker::shard::Shard;
 use crate::handlers::{Request, push_to_owner};
 
@@ -26,20 +30,27 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     let asked = DescribeLogDirsRequest::decode(&mut Decoder::new(&request.body), request.version)?;
     let image = shard.image();
     let partitions = partitions(&image, &asked);
-    let directory = &shard.config.log_dir;
-    let shown = std::path::absolute(directory).unwrap_or_else(|_| directory.clone());
-    let Measured { sizes, disk_failed } = measure(&shard, &partitions).await;
-    let error = if disk_failed { ErrorCode::KafkaStorageError } else { ErrorCode::None };
-    let result = DescribeLogDirsResult {
-        error_code: error.number(),
-        log_dir: &shown.to_string_lossy(),
-        topics: if disk_failed { Vec::new() } else { topics(&image, &sizes) },
-        total_bytes: known(shard.env.total_bytes(directory).await),
-        usable_bytes: known(shard.env.free_bytes(directory).await),
-        is_cordoned: false,
-    };
-    let response = DescribeLogDirsResponse { results: vec![result], ..DescribeLogDirsResponse::default() };
+    let measured = measure(&shard, &partitions).await;
+    let shown: Vec<_> = shard.directories.iter().map(|directory| shown(&directory.path)).collect();
+    let mut results = Vec::with_capacity(shown.len());
+    for ((directory, log_dir), measured) in shard.directories.iter().zip(&shown).zip(&measured) {
+        let is_offline = measured.is_offline;
+        let error = if is_offline { ErrorCode::KafkaStorageError } else { ErrorCode::None };
+        results.push(DescribeLogDirsResult {
+            error_code: error.number(),
+            log_dir,
+            topics: if is_offline { Vec::new() } else { topics(&image, &measured.sizes) },
+            total_bytes: known(shard.env.total_bytes(&directory.path).await),
+            usable_bytes: known(shard.env.free_bytes(&directory.path).await),
+            is_cordoned: false,
+        });
+    }
+    let response = DescribeLogDirsResponse { results, ..DescribeLogDirsResponse::default() };
     Ok(request.respond(&shard, &response).await)
+}
+
+fn shown(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).to_string_lossy().into_owned()
 }
 
 /// The partitions asked for, as far as they exist; null asks for all.
@@ -65,12 +76,16 @@ fn partitions(image: &MetadataImage, asked: &DescribeLogDirsRequest<'_>) -> BTre
         .collect()
 }
 
+/// What lies in a directory.
 struct Measured {
     sizes: BTreeMap<TopicPartition, u64>,
-    disk_failed: bool,
+    is_offline: bool,
 }
 
-async fn measure<E: Environment>(shard: &Rc<Shard<E>>, partitions: &BTreeSet<TopicPartition>) -> Measured {
+async fn measure<E: Environment>(
+    shard: &Rc<Shard<E>>,
+    partitions: &BTreeSet<TopicPartition>,
+) -> Vec<Measured> {
     let mut by_owner = Vec::new();
     for partition in partitions {
         push_to_owner(&mut by_owner, shard.owner_of(partition), *partition);
@@ -79,13 +94,17 @@ async fn measure<E: Environment>(shard: &Rc<Shard<E>>, partitions: &BTreeSet<Top
         .into_iter()
         .map(|(owner, partitions)| shard.call(owner, Call::MeasureLogs(partitions)))
         .collect();
-    let mut measured = Measured { sizes: BTreeMap::new(), disk_failed: shard.store.failure().is_some() };
+    let empty =
+        |directory: &Directory<E>| Measured { sizes: BTreeMap::new(), is_offline: directory.is_offline() };
+    let mut measured: Vec<Measured> = shard.directories.iter().map(empty).collect();
     for call in calls {
-        let Answer::LogsMeasured { sizes, disk_failed } = call.await else {
+        let Answer::LogsMeasured { sizes, offline } = call.await else {
             unreachable!("a measurement is answered as one")
         };
-        measured.sizes.extend(sizes);
-        measured.disk_failed |= disk_failed;
+        for LogSize { id, directory, bytes } in sizes {
+            measured[usize::from(directory.0)].sizes.insert(id, bytes);
+        }
+        measured.iter_mut().zip(offline).for_each(|(measured, offline)| measured.is_offline |= offline);
     }
     measured
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
+use ringlog_core::ids::{PartitionIndex, TopicPartition};
 use ringlog_core::metadata::{MetadataImage, PartitionImage, TopicImage, topic_name};
 use ringlog_core::refusal::{Refusal, error_code_for};
 use ringlog_net::connection::Outcome;
@@ -20,8 +21,9 @@ use ringlog_net::protocol::describe_topic_partitions::{
 use ringlog_net::protocol::{DecodeError, Decoder};
 use ringlog_runtime::environment::Environment;
 
+use crate::broker::directories::{Offline, Outage};
 use crate::broker::shard::Shard;
-use crate::handlers::{AUTHORIZED_OPERATIONS_NOT_ASKED, Request, operations, uuid};
+use crate::handlers::{AUTHORIZED_OPERATIONS_NOT_ASKED, Request, operations, topic_id, uuid};
 
 /// Answers one DescribeTopicPartitions request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
@@ -33,8 +35,8 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
         Ok(()) => page(&image, &asked, limit),
         Err(refusal) => refuse(&asked, &refusal),
     };
-    if shard.store.failure().is_some() {
-        mark_offline(&mut response.topics);
+    if let Some(outage) = shard.outage() {
+        mark_offline(&mut response.topics, &outage);
     }
     Ok(request.respond(&shard, &response).await)
 }
@@ -61,10 +63,19 @@ fn refuse<'a>(
     DescribeTopicPartitionsResponse { topics: topics.collect(), ..DescribeTopicPartitionsResponse::default() }
 }
 
-/// On a failed disk every replica is offline.
-fn mark_offline(topics: &mut [DescribeTopicPartitionsResponseTopic<'_>]) {
-    let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-    partitions.for_each(|partition| partition.offline_replicas.clone_from(&partition.replica_nodes));
+fn mark_offline(topics: &mut [DescribeTopicPartitionsResponseTopic<'_>], outage: &Outage) {
+    for topic in topics {
+        let id = topic_id(topic.topic_id);
+        for partition in &mut topic.partitions {
+            let id = TopicPartition { topic: id, partition: PartitionIndex(partition.partition_index) };
+            let Some(offline) = outage.of(&id) else { continue };
+            partition.offline_replicas.clone_from(&partition.replica_nodes);
+            if offline == Offline::Leaderless {
+                partition.leader_id = -1;
+                partition.error_code = ErrorCode::LeaderNotAvailable.number();
+            }
+        }
+    }
 }
 
 fn page<'a>(

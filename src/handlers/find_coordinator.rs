@@ -15,6 +15,7 @@ use ringlog_net::protocol::find_coordinator::{Coordinator, FindCoordinatorReques
 use ringlog_net::protocol::{DecodeError, Decoder};
 use ringlog_runtime::environment::Environment;
 
+use crate::broker::directories::{Offline, Outage};
 use crate::broker::groups::asking::partition_holding;
 use crate::broker::shard::Shard;
 use crate::handlers::Request;
@@ -35,8 +36,8 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     if asked.key_type == GROUP && !keys.is_empty() {
         shard.ensure_internal_topic(CONSUMER_OFFSETS_TOPIC).await;
     }
-    let image = shard.image();
-    let found: Vec<_> = keys.iter().map(|key| find(&image, asked.key_type, key)).collect();
+    let (image, outage) = (shard.image(), shard.outage());
+    let found: Vec<_> = keys.iter().map(|key| find(&image, outage.as_ref(), asked.key_type, key)).collect();
     let texts: Vec<_> = found.iter().map(|found| found.as_ref().err().map(Refusal::to_string)).collect();
     let listener_name = &shard.config.listeners[request.listener].name;
     let told = keys.iter().zip(&found).zip(&texts);
@@ -57,7 +58,12 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     Ok(request.respond(&shard, &response).await)
 }
 
-fn find<'i>(image: &'i MetadataImage, key_type: i8, key: &str) -> Result<&'i BrokerImage, Refusal> {
+fn find<'i>(
+    image: &'i MetadataImage,
+    outage: Option<&Outage>,
+    key_type: i8,
+    key: &str,
+) -> Result<&'i BrokerImage, Refusal> {
     match key_type {
         GROUP => {}
         TRANSACTION => return Err(Refusal::TransactionsUnavailable),
@@ -65,6 +71,9 @@ fn find<'i>(image: &'i MetadataImage, key_type: i8, key: &str) -> Result<&'i Bro
         _ => return Err(Refusal::invalid_request("an unknown kind of coordinator")),
     }
     let holding = partition_holding(image, key).ok_or(Refusal::CoordinatorNotAvailable)?;
+    if outage.and_then(|outage| outage.of(&holding)) == Some(Offline::Leaderless) {
+        return Err(Refusal::CoordinatorNotAvailable);
+    }
     let topic = image.topic_by_id(holding.topic);
     let partition = topic.and_then(|topic| topic.partition(holding.partition));
     let leader = partition.and_then(|partition| partition.leader);

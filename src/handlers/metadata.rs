@@ -4,6 +4,7 @@
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
+use ringlog_core::ids::{PartitionIndex, TopicPartition};
 use ringlog_core::metadata::topic_name::CONSUMER_OFFSETS_TOPIC;
 use ringlog_core::metadata::{
     Command, CommandReply, CreateTopic, MetadataImage, PartitionImage, TopicImage, topic_name,
@@ -17,6 +18,7 @@ use ringlog_net::protocol::metadata::{
 use ringlog_net::protocol::{DecodeError, Decoder, Uuid};
 use ringlog_runtime::environment::Environment;
 
+use crate::broker::directories::{Offline, Outage};
 use crate::broker::message::{Answer, Call};
 use crate::broker::shard::{FIRST_SHARD, Shard};
 use crate::handlers::{AUTHORIZED_OPERATIONS_NOT_ASKED, Request, operations, topic_id, uuid};
@@ -35,10 +37,8 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     }
     let image = shard.image();
     let mut topics = topics(&image, &request, &metadata);
-    if shard.store.failure().is_some() {
-        // Still the leader, so that whoever reads finds it.
-        let partitions = topics.iter_mut().flat_map(|topic| &mut topic.partitions);
-        partitions.for_each(|partition| partition.offline_replicas.clone_from(&partition.replica_nodes));
+    if let Some(outage) = shard.outage() {
+        mark_offline(&mut topics, &outage);
     }
     let response = MetadataResponse {
         brokers: brokers(&image, &shard.config.listeners[request.listener].name),
@@ -92,6 +92,21 @@ async fn create_missing<E: Environment>(shard: &Rc<Shard<E>>, metadata: &Metadat
         }
         Answer::Commanded(_) => {}
         _ => unreachable!("a command is answered as one"),
+    }
+}
+
+fn mark_offline(topics: &mut [MetadataResponseTopic<'_>], outage: &Outage) {
+    for topic in topics {
+        let id = topic_id(topic.topic_id);
+        for partition in &mut topic.partitions {
+            let id = TopicPartition { topic: id, partition: PartitionIndex(partition.partition_index) };
+            let Some(offline) = outage.of(&id) else { continue };
+            partition.offline_replicas.clone_from(&partition.replica_nodes);
+            if offline == Offline::Leaderless {
+                partition.leader_id = -1;
+                partition.error_code = ErrorCode::LeaderNotAvailable.number();
+            }
+        }
     }
 }
 

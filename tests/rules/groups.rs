@@ -25,7 +25,7 @@ use ringlog_runtime::memory::{MemoryWorld, Options};
 
 use crate::harness::{Broker, Client, Response, TOPIC, batch, with_broker, with_broker_in};
 
-const GROUP: &str = "group";
+pub const GROUP: &str = "group";
 
 /// Rebalances that do not wait for members who may yet come.
 const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";

@@ -59,16 +59,30 @@ pub fn with_starting_broker<F: Future<Output = ()>>(
     world.run_until(test(Broker { handle: world.handle() }));
 }
 
-fn start(world: &MemoryWorld, properties: &str) {
+/// Why a broker does not start with these properties.
+pub fn refusal(world: &MemoryWorld, properties: &str) -> String {
+    let mailbox = world.mesh::<ShardMessage<MemoryAccepted>>(1).pop().expect("one shard");
+    let (env, start) = (world.environment(0, 1), broker_start(properties));
+    let ended = world.run_until(run_first_shard(env, mailbox, start, std::future::ready(()), |_| {}));
+    world.kill();
+    ended.expect_err("the broker does not start").to_string()
+}
+
+fn broker_start(properties: &str) -> Arc<BrokerStart> {
     let text = format!("node.id=1\nlog.dirs=/data\nlisteners=PLAINTEXT://{ADDRESS}\n{properties}\n");
     let (config, _) = BrokerConfig::from_properties(&text).expect("the configuration is right");
-    let start = Arc::new(BrokerStart {
+    Arc::new(BrokerStart {
         config,
         bind_addresses: vec![address()],
         default_host: "127.0.0.1".to_owned(),
         metrics_address: Some(METRICS_ADDRESS.parse().expect("an address")),
         store: StoreConfig::tiny(),
-    });
+        unusable: std::collections::BTreeMap::new(),
+    })
+}
+
+fn start(world: &MemoryWorld, properties: &str) {
+    let start = broker_start(properties);
     let mailboxes = world.mesh::<ShardMessage<MemoryAccepted>>(SHARD_COUNT);
     for (shard, mailbox) in (0..SHARD_COUNT).zip(mailboxes) {
         let (env, start) = (world.environment(shard, SHARD_COUNT), start.clone());

@@ -8,6 +8,7 @@ mod harness;
 mod admin;
 mod configs;
 mod delete_records;
+mod directories;
 mod disks;
 mod fetch;
 mod groups;

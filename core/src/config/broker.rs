@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -37,8 +37,8 @@ pub struct BrokerConfig {
     pub listeners: Vec<ListenerConfig>,
     /// `advertised.listeners`, one for each of `listeners`; an empty host is the listener's own.
     pub advertised_listeners: Vec<ListenerConfig>,
-    /// `log.dirs`.
-    pub log_dir: PathBuf,
+    /// `log.dirs`, none twice; the first holds the metadata log (`metadata.log.dir`).
+    pub log_dirs: Vec<PathBuf>,
     /// `num.partitions`.
     pub num_partitions: i32,
     /// `default.replication.factor`.
@@ -246,7 +246,7 @@ impl BrokerConfig {
             rack: values.text("broker.rack").map(str::to_owned),
             advertised_listeners: values.advertised_listeners(&listeners)?,
             listeners,
-            log_dir: values.log_dir()?,
+            log_dirs: values.log_dirs()?,
             num_partitions: values.number("num.partitions"),
             default_replication_factor: values.replication_factor()?,
             auto_create_topics: values.boolean("auto.create.topics.enable"),
@@ -419,16 +419,32 @@ impl<'a> Values<'a> {
         })
     }
 
-    fn log_dir(&self) -> Result<PathBuf, ConfigError> {
+    fn log_dirs(&self) -> Result<Vec<PathBuf>, ConfigError> {
         let key = if self.text("log.dirs").is_some() { "log.dirs" } else { "log.dir" };
-        let directories: Vec<&str> = list_entries(self.text(key).unwrap_or_default()).collect();
-        match directories.as_slice() {
-            [directory] => Ok(PathBuf::from(directory)),
-            several => {
-                let problem = format!("{} data directories; this broker uses one", several.len());
-                Err(self.error(key, problem, "give one directory"))
+        let mut directories: Vec<PathBuf> =
+            list_entries(self.text(key).unwrap_or_default()).map(PathBuf::from).collect();
+        let count = directories.len();
+        let count_max = Limits::production().storage.directories_max;
+        if count == 0 || count > count_max {
+            let problem = format!("{count} data directories");
+            return Err(self.error(key, problem, &format!("give 1 to {count_max}")));
+        }
+        for (index, directory) in directories.iter().enumerate() {
+            if directories[..index].contains(directory) {
+                let problem = format!("{} is given twice", directory.display());
+                return Err(self.error(key, problem, "give each data directory once"));
             }
         }
+        if let Some(metadata) = self.text("metadata.log.dir") {
+            let place = directories.iter().position(|directory| directory == Path::new(metadata));
+            let Some(place) = place else {
+                let problem = format!("{metadata} is none of {key}");
+                return Err(self.error("metadata.log.dir", problem, "name one of the data directories"));
+            };
+            // The others keep their order.
+            directories[..=place].rotate_right(1);
+        }
+        Ok(directories)
     }
 
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {

@@ -23,7 +23,7 @@ fn an_empty_file_is_a_broker() {
     let (config, notes) = BrokerConfig::from_properties("").unwrap();
     assert_eq!(config.node_id, BrokerId(1));
     assert_eq!(config.listeners, [listener("PLAINTEXT", "", 9092)]);
-    assert_eq!(config.log_dir, PathBuf::from("./data"));
+    assert_eq!(config.log_dirs, paths(&["./data"]));
     assert_eq!((config.num_partitions, config.auto_create_topics), (1, true));
     assert_eq!((config.cores, config.durability), (None, Durability::Durable));
     assert_eq!(config.limits(), Limits::production());
@@ -63,7 +63,7 @@ fn the_configuration_kafka_is_shipped_with_starts_this_broker() {
     let (config, notes) = BrokerConfig::from_properties(SHIPPED_WITH_KAFKA).unwrap();
     assert_eq!(config.listeners, [listener("PLAINTEXT", "", 9092)], "the controller's is not opened");
     assert_eq!(config.advertised_listeners, [listener("PLAINTEXT", "localhost", 9092)]);
-    assert_eq!(config.log_dir, PathBuf::from("/tmp/kraft-combined-logs"));
+    assert_eq!(config.log_dirs, paths(&["/tmp/kraft-combined-logs"]));
     assert!(notes.iter().all(|note| matches!(note, ConfigNote::WithoutEffect { .. })), "{notes:?}");
 }
 
@@ -96,7 +96,7 @@ fn of_two_values_the_later_counts_and_a_note_says_so() {
 fn a_flag_wins_over_the_file() {
     let flags = [("num.partitions", "5".to_owned()), ("log.dirs", "/srv".to_owned())];
     let (config, notes) = BrokerConfig::from_properties_and_flags("num.partitions=2", &flags).unwrap();
-    assert_eq!((config.num_partitions, config.log_dir), (5, PathBuf::from("/srv")));
+    assert_eq!((config.num_partitions, config.log_dirs), (5, paths(&["/srv"])));
     assert!(notes.is_empty());
     let bad = BrokerConfig::from_properties_and_flags("", &[("num.partitions", "0".to_owned())]);
     assert!(bad.unwrap_err().to_string().starts_with("on the command line: num.partitions: "));
@@ -147,10 +147,24 @@ fn the_older_name_of_the_node_id_is_read_and_must_not_contradict() {
 }
 
 #[test]
-fn one_data_directory_is_used_and_log_dirs_is_before_log_dir() {
-    assert_eq!(read("log.dir=/a\nlog.dirs=/b").log_dir, PathBuf::from("/b"));
-    assert_eq!(read("log.dir=/a\nlog.dirs=").log_dir, PathBuf::from("/a"));
-    assert!(error("log.dirs=/a,/b").contains("2 data directories; this broker uses one; give one directory"));
+fn data_directories_are_a_list_and_log_dirs_is_before_log_dir() {
+    assert_eq!(read("log.dir=/a\nlog.dirs=/b").log_dirs, paths(&["/b"]));
+    assert_eq!(read("log.dir=/a, /c\nlog.dirs=").log_dirs, paths(&["/a", "/c"]));
+    assert_eq!(read("log.dirs=/a,/b").log_dirs, paths(&["/a", "/b"]));
+    assert!(error("log.dirs=/a,/b,/a").contains("/a is given twice"));
+    let many: Vec<String> = (0..65).map(|number| format!("/disk{number}")).collect();
+    assert!(error(&format!("log.dirs={}", many.join(","))).contains("65 data directories"));
+}
+
+#[test]
+fn the_metadata_log_is_in_the_first_directory_or_in_the_one_that_is_named() {
+    let named = read("log.dirs=/a,/b,/c,/d\nmetadata.log.dir=/c");
+    assert_eq!(named.log_dirs, paths(&["/c", "/a", "/b", "/d"]));
+    assert!(error("log.dirs=/a,/b\nmetadata.log.dir=/c").contains("/c is none of log.dirs"));
+}
+
+fn paths(paths: &[&str]) -> Vec<PathBuf> {
+    paths.iter().map(PathBuf::from).collect()
 }
 
 #[test]

@@ -170,7 +170,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         scope: Scope::Broker,
         synonyms: &[],
         effect: Effect::Applied,
-        documentation: "The data directory, if log.dirs is absent.",
+        documentation: "The data directories, if log.dirs is absent.",
     },
     ConfigKey {
         name: "log.dirs",
@@ -180,7 +180,17 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         scope: Scope::Broker,
         synonyms: &[("log.dir", 1)],
         effect: Effect::Applied,
-        documentation: "The data directory; one.",
+        documentation: "The data directories, each on a disk of its own: one that fails takes only its own partitions with it.",
+    },
+    ConfigKey {
+        name: "metadata.log.dir",
+        kind: ConfigKind::String,
+        default: None,
+        check: Check::Any,
+        scope: Scope::Broker,
+        synonyms: &[],
+        effect: Effect::Applied,
+        documentation: "Which of log.dirs holds the metadata log; the first of them if absent.",
     },
     ConfigKey {
         name: "num.partitions",

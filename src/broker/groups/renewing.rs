@@ -47,7 +47,8 @@ impl<E: Environment> Shard<E> {
     /// Renews the log of a seat if enough was written since it was last renewed.
     pub(super) fn renew_if_due(self: &Rc<Self>, seat: &Rc<Seat>, partition: &Rc<Partition<E>>) {
         let segment_bytes = self.config.offsets_topic.segment_bytes.unsigned_abs().into();
-        let bytes_min = RENEW_BYTES.min(segment_bytes).min(self.store.journal_bytes_max() / JOURNAL_PART);
+        let bytes_min =
+            RENEW_BYTES.min(segment_bytes).min(self.directories.first().journal_bytes_max() / JOURNAL_PART);
         let is_due = seat.log_bytes.get() >= bytes_min.max(SUPERSEDED_FACTOR * seat.renewed_bytes.get());
         if is_due && seat.is_active() && !seat.renewing.replace(true) {
             self.env.spawn(TaskClass::Admin, self.clone().renew(seat.clone(), partition.clone()));

@@ -64,19 +64,19 @@ macro_rules! families {
 families! {
     "Broker" {
         BUILD_INFO = "ringlog_build_info", Gauge, ["version"], "Always 1; the label says which build this is.";
-        READY = "ringlog_ready", Gauge, [], "1 if clients are served: the data directory is recovered and no disk has failed.";
+        READY = "ringlog_ready", Gauge, [], "1 if clients are served: the data directories are recovered, and the one that holds the metadata log has not failed.";
         SHARDS = "ringlog_shards", Gauge, [], "Shards of this broker, one per core.";
         SHARDS_SILENT = "ringlog_shards_silent", Gauge, [], "Shards that did not answer within two seconds and are missing in this answer.";
         TOPICS = "ringlog_topics", Gauge, [], "Topics of the cluster.";
-        DISK_FREE_BYTES = "ringlog_disk_free_bytes", Gauge, [], "Bytes free on the file system of the data directory.";
-        DISK_FREE_BYTES_MIN = "ringlog_disk_free_min_bytes", Gauge, [], "With less free, records are refused (ringlog.disk.free.min.bytes, at most a tenth of the file system).";
-        DISK_FULL = "ringlog_disk_full", Gauge, ["shard"], "1 while the shard refuses records because too little is free; it takes them again by itself.";
-        DISK_RESERVE_BYTES = "ringlog_disk_reserve_bytes", Gauge, ["shard"], "Room the shard holds back for what must be written on a full disk.";
+        DISK_FREE_BYTES = "ringlog_disk_free_bytes", Gauge, ["directory"], "Bytes free on the file system of a data directory.";
+        DISK_FREE_BYTES_MIN = "ringlog_disk_free_min_bytes", Gauge, ["directory"], "With less free, records are refused (ringlog.disk.free.min.bytes, at most a tenth of the file system).";
+        DISK_FULL = "ringlog_disk_full", Gauge, ["shard", "directory"], "1 while the shard refuses records for a data directory because too little is free; it takes them again by itself.";
+        DISK_RESERVE_BYTES = "ringlog_disk_reserve_bytes", Gauge, ["shard", "directory"], "Room the shard holds back for what must be written on a full disk.";
         DISK_FULL_REFUSED = "ringlog_disk_full_refused_batches_total", Counter, ["shard"], "Batches refused because the disk was full.";
-        DISK_FAILED = "ringlog_disk_failed", Gauge, ["shard"], "1 if the data directory failed: nothing is written until a restart, what can be read is.";
+        DISK_FAILED = "ringlog_disk_failed", Gauge, ["shard", "directory"], "1 if a data directory failed, or was not there when the broker started: nothing is written there until a restart, what can be read is.";
     }
     "Recovery at start" {
-        RECOVERY_SECONDS = "ringlog_recovery_duration_seconds", Gauge, [], "How long this start took to bring the data directory into order.";
+        RECOVERY_SECONDS = "ringlog_recovery_duration_seconds", Gauge, [], "How long this start took to bring the data directories into order.";
         RECOVERY_CLEAN = "ringlog_recovery_clean", Gauge, [], "1 if the last stop was clean, so nothing had to be replayed.";
         RECOVERY_REPLAYED = "ringlog_recovery_replayed_batches", Gauge, [], "Batches this start wrote again from journals.";
         RECOVERY_SCANNED = "ringlog_recovery_scanned_batches", Gauge, [], "Batches this start found in segments above the last checkpoint.";
@@ -126,15 +126,15 @@ families! {
         RETIRED_BYTES = "ringlog_retention_segment_bytes_total", Counter, ["shard", "reason"], "Bytes of these segments; their files go file.delete.delay.ms later.";
     }
     "Journal and checkpoints" {
-        JOURNAL_COMMITS = "ringlog_journal_commits_total", Counter, ["shard"], "Commits: stable writes, each with all batches that waited.";
-        JOURNAL_BYTES = "ringlog_journal_written_bytes_total", Counter, ["shard"], "Bytes of these commits, headers and padding included.";
-        JOURNAL_ENTRIES = "ringlog_journal_entries_total", Counter, ["shard"], "Batches and notes in these commits; divided by commits: how well commits are shared.";
-        JOURNAL_SECONDS = "ringlog_journal_commit_duration_seconds", Histogram, ["shard"], "From packing a commit to its being stable.";
-        JOURNAL_FREE_BYTES = "ringlog_journal_free_bytes", Gauge, ["shard"], "Journal that can be written without a checkpoint.";
-        JOURNAL_FILE_BYTES = "ringlog_journal_file_bytes", Gauge, ["shard"], "All journal files.";
-        JOURNAL_STARVING = "ringlog_journal_starving", Gauge, ["shard"], "1 while a commit waits for a checkpoint to free journal space.";
-        JOURNAL_STARVED = "ringlog_journal_starved_total", Counter, ["shard"], "Commits that had to wait so.";
-        CHECKPOINT_SECONDS = "ringlog_checkpoint_duration_seconds", Histogram, ["shard"], "How long checkpoints took.";
+        JOURNAL_COMMITS = "ringlog_journal_commits_total", Counter, ["shard", "directory"], "Commits: stable writes, each with all batches that waited.";
+        JOURNAL_BYTES = "ringlog_journal_written_bytes_total", Counter, ["shard", "directory"], "Bytes of these commits, headers and padding included.";
+        JOURNAL_ENTRIES = "ringlog_journal_entries_total", Counter, ["shard", "directory"], "Batches and notes in these commits; divided by commits: how well commits are shared.";
+        JOURNAL_SECONDS = "ringlog_journal_commit_duration_seconds", Histogram, ["shard", "directory"], "From packing a commit to its being stable.";
+        JOURNAL_FREE_BYTES = "ringlog_journal_free_bytes", Gauge, ["shard", "directory"], "Journal that can be written without a checkpoint.";
+        JOURNAL_FILE_BYTES = "ringlog_journal_file_bytes", Gauge, ["shard", "directory"], "All journal files.";
+        JOURNAL_STARVING = "ringlog_journal_starving", Gauge, ["shard", "directory"], "1 while a commit waits for a checkpoint to free journal space.";
+        JOURNAL_STARVED = "ringlog_journal_starved_total", Counter, ["shard", "directory"], "Commits that had to wait so.";
+        CHECKPOINT_SECONDS = "ringlog_checkpoint_duration_seconds", Histogram, ["shard", "directory"], "How long checkpoints took.";
         UNDURABLE_BYTES = "ringlog_undurable_bytes", Gauge, ["shard"], "Appended bytes that are not on stable storage yet.";
     }
     "Memory and files" {

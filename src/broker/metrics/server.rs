@@ -23,10 +23,10 @@ use ringlog_core::ids::ShardIndex;
 use ringlog_core::time::{Instant, Timestamp};
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{Connection, Environment, Listener, TaskClass};
-use ringlog_storage::Recovered;
 
 use crate::broker::BrokerStart;
 use crate::broker::calls::PendingCall;
+use crate::broker::directories::{Directories, Directory};
 use crate::broker::message::{Answer, Call};
 use crate::broker::metrics::families as family;
 use crate::broker::metrics::group_lag::add_group_lag;
@@ -34,6 +34,7 @@ use crate::broker::metrics::http::{HEAD_BYTES_MAX, Head, Page, Question, Status,
 use crate::broker::metrics::process::add_process;
 use crate::broker::metrics::samples::{Label, Samples};
 use crate::broker::metrics::text::{CONTENT_TYPE, write_family};
+use crate::broker::opening::RecoverySummary;
 use crate::broker::shard::Shard;
 
 /// Clients served at a time.
@@ -66,22 +67,11 @@ pub struct MetricsServer<E: Environment> {
     start: Arc<BrokerStart>,
     started: Timestamp,
     address: Cell<Option<SocketAddr>>,
-    recovery: Cell<Option<Recovery>>,
+    recovery: Cell<Option<RecoverySummary>>,
     shard: RefCell<Option<Rc<Shard<E>>>>,
     /// Questions that shards did not answer in time, at most one kept for each.
     unanswered: RefCell<Vec<Option<PendingCall<Answer>>>>,
     client_count: Cell<usize>,
-}
-
-/// What a start had to do, in numbers.
-#[derive(Clone, Copy)]
-struct Recovery {
-    took: Duration,
-    is_clean: bool,
-    replayed_batches: u64,
-    scanned_batches: u64,
-    cut_bytes: u64,
-    damaged_logs: usize,
 }
 
 struct Reply {
@@ -116,21 +106,8 @@ impl<E: Environment> MetricsServer<E> {
         self.address.get()
     }
 
-    /// The data directory is in order.
-    pub fn recovered(&self, recovered: &Recovered, took: Duration) {
-        let mut recovery = Recovery {
-            took,
-            is_clean: recovered.is_clean(),
-            replayed_batches: 0,
-            scanned_batches: 0,
-            cut_bytes: 0,
-            damaged_logs: recovered.damaged().count(),
-        };
-        for repair in recovered.repairs() {
-            recovery.replayed_batches += repair.batches_replayed;
-            recovery.scanned_batches += repair.batches_scanned;
-            recovery.cut_bytes += repair.bytes_cut;
-        }
+    /// The data directories are in order.
+    pub fn recovered(&self, recovery: RecoverySummary) {
         self.recovery.set(Some(recovery));
     }
 
@@ -209,7 +186,7 @@ impl<E: Environment> MetricsServer<E> {
         let (status, content_type, body) = match question.page {
             Page::Metrics => (Status::Ok, CONTENT_TYPE, self.metrics().await),
             Page::Health => verdict(self.problems_of_life().await, "alive"),
-            Page::Ready => verdict(self.problems_of_service().await, self.readiness()),
+            Page::Ready => verdict(self.problems_of_service().await, &self.readiness()),
         };
         Reply { status, content_type, body, head_only: question.head_only }
     }
@@ -252,7 +229,7 @@ impl<E: Environment> MetricsServer<E> {
     async fn problems_of_service(&self) -> Vec<String> {
         let Some(shard) = self.shard.borrow().clone() else {
             return vec![String::from(match self.recovery.get() {
-                None => "the data directory is being recovered",
+                None => "the data directories are being recovered",
                 Some(_) => "the logs are being opened",
             })];
         };
@@ -269,10 +246,10 @@ impl<E: Environment> MetricsServer<E> {
     }
 
     /// How far clients are served, where they should be sent here. A full disk serves readers, and groups.
-    fn readiness(&self) -> &'static str {
-        match self.shard.borrow().as_ref().is_some_and(|shard| shard.store.is_short_of_space()) {
-            true => "ready to be read; the disk is full and records are refused",
-            false => "ready",
+    fn readiness(&self) -> String {
+        match self.shard.borrow().as_ref() {
+            Some(shard) => readiness_of(&shard.directories),
+            None => "ready".to_owned(),
         }
     }
 
@@ -293,8 +270,11 @@ impl<E: Environment> MetricsServer<E> {
         samples.add(&family::BUILD_INFO, [version], true);
         samples.add(&family::SHARDS, [], u64::from(self.env.shard_count()));
         samples.add(&family::READY, [], self.problems_of_service().await.is_empty());
-        if let Ok(free_bytes) = self.env.free_bytes(&self.start.config.log_dir).await {
-            samples.add(&family::DISK_FREE_BYTES, [], free_bytes);
+        for directory in &self.start.config.log_dirs {
+            if let Ok(free_bytes) = self.env.free_bytes(directory).await {
+                let name = Label::Name(directory.to_string_lossy().into());
+                samples.add(&family::DISK_FREE_BYTES, [name], free_bytes);
+            }
         }
         if let Some(recovery) = self.recovery.get() {
             samples.add(&family::RECOVERY_SECONDS, [], recovery.took);
@@ -310,7 +290,11 @@ impl<E: Environment> MetricsServer<E> {
     async fn add_shards(&self, samples: &mut Samples) {
         let Some(shard) = self.shard.borrow().clone() else { return };
         samples.add(&family::TOPICS, [], shard.image().topic_count());
-        samples.add(&family::DISK_FREE_BYTES_MIN, [], shard.store.statistics().free_bytes_min);
+        for directory in shard.directories.iter() {
+            let Some(store) = &directory.store else { continue };
+            let name = Label::Name(directory.name.clone());
+            samples.add(&family::DISK_FREE_BYTES_MIN, [name], store.statistics().free_bytes_min);
+        }
         let share = self.start.config.metrics_partitions_max.div_ceil(usize::from(self.env.shard_count()));
         let answers = self.ask_every_shard(&shard, || Call::Tell { partitions_max: share }).await;
         let silent_count = answers.iter().filter(|(_, answer)| answer.is_none()).count();
@@ -392,6 +376,24 @@ async fn receive_head<E: Environment>(connection: &E::Connection) -> Option<Head
             head => return Some(head),
         }
     }
+}
+
+fn readiness_of<E: Environment>(directories: &Directories<E>) -> String {
+    let served = || directories.iter().filter(|directory| !directory.is_offline());
+    let offline = directories.iter().filter(|directory| directory.is_offline());
+    let mut words = offline
+        .map(|directory| format!("{} is offline with its partitions", directory.name))
+        .collect::<Vec<_>>();
+    if served().all(Directory::is_short_of_space) {
+        words.insert(0, "the disk is full and records are refused".to_owned());
+        return format!("ready to be read; {}", words.join("; "));
+    }
+    let full = served().filter(|directory| directory.is_short_of_space());
+    words.extend(full.map(|directory| {
+        format!("the disk of {} is full and records for its partitions are refused", directory.name)
+    }));
+    words.insert(0, "ready".to_owned());
+    words.join("; ")
 }
 
 fn verdict(problems: Vec<String>, good: &str) -> (Status, &'static str, String) {

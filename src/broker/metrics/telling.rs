@@ -9,8 +9,10 @@ use std::time::Duration;
 use ringlog_core::error_code::ErrorCode;
 use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::Environment;
+use ringlog_storage::LogStore;
 
 use crate::broker::calls::ReplyTo;
+use crate::broker::directories::Directory;
 use crate::broker::message::Answer;
 use crate::broker::metrics::families as family;
 use crate::broker::metrics::samples::{Label, Samples};
@@ -90,20 +92,27 @@ impl<E: Environment> Shard<E> {
     }
 
     fn tell_storage(&self, samples: &mut Samples) {
-        let (store, shard) = (self.store.statistics(), || [self.label()]);
-        samples.add(&family::DISK_FAILED, shard(), self.store.failure().is_some());
-        samples.add(&family::DISK_FULL, shard(), store.is_short_of_space);
-        samples.add(&family::DISK_RESERVE_BYTES, shard(), store.reserve_bytes);
-        samples.add(&family::DISK_FULL_REFUSED, shard(), self.counts.refused_for_space.get());
-        samples.add(&family::JOURNAL_COMMITS, shard(), store.journal_commit_count);
-        samples.add(&family::JOURNAL_BYTES, shard(), store.journal_commit_bytes);
-        samples.add(&family::JOURNAL_ENTRIES, shard(), store.journal_entry_count);
-        samples.add(&family::JOURNAL_SECONDS, shard(), store.journal_commits);
-        samples.add(&family::JOURNAL_FREE_BYTES, shard(), store.journal_free_bytes);
-        samples.add(&family::JOURNAL_FILE_BYTES, shard(), store.journal_file_bytes);
-        samples.add(&family::JOURNAL_STARVING, shard(), store.journal_is_starving);
-        samples.add(&family::JOURNAL_STARVED, shard(), store.journal_starved_count);
-        samples.add(&family::CHECKPOINT_SECONDS, shard(), store.checkpoints);
+        samples.add(&family::DISK_FULL_REFUSED, [self.label()], self.counts.refused_for_space.get());
+        self.directories.iter().for_each(|directory| self.tell_directory(directory, samples));
+    }
+
+    fn tell_directory(&self, directory: &Directory<E>, samples: &mut Samples) {
+        let labels = || [self.label(), Label::Name(directory.name.clone())];
+        samples.add(&family::DISK_FAILED, labels(), directory.is_offline());
+        let Some(store) = directory.store.as_ref().map(LogStore::statistics) else { return };
+        samples.add(&family::DISK_FULL, labels(), store.is_short_of_space);
+        samples.add(&family::DISK_RESERVE_BYTES, labels(), store.reserve_bytes);
+        samples.add(&family::JOURNAL_COMMITS, labels(), store.journal_commit_count);
+        samples.add(&family::JOURNAL_BYTES, labels(), store.journal_commit_bytes);
+        samples.add(&family::JOURNAL_ENTRIES, labels(), store.journal_entry_count);
+        samples.add(&family::JOURNAL_SECONDS, labels(), store.journal_commits);
+        samples.add(&family::JOURNAL_FREE_BYTES, labels(), store.journal_free_bytes);
+        samples.add(&family::JOURNAL_FILE_BYTES, labels(), store.journal_file_bytes);
+        samples.add(&family::JOURNAL_STARVING, labels(), store.journal_is_starving);
+        samples.add(&family::JOURNAL_STARVED, labels(), store.journal_starved_count);
+        samples.add(&family::CHECKPOINT_SECONDS, labels(), store.checkpoints);
+        let shard = || [self.label()];
+        // Of all its directories: samples with the same labels add up.
         samples.add(&family::UNDURABLE_BYTES, shard(), store.undurable_bytes);
         samples.add(&family::TAIL_CACHE_BYTES, shard(), store.tail_cache_bytes);
         samples.add(&family::INDEX_CACHE_BYTES, shard(), store.index_cache_bytes);

@@ -133,17 +133,17 @@ mod tests {
             histogram.record(Duration::from_micros(us));
         }
         let mut samples = Samples::default();
-        samples.add(&JOURNAL_SECONDS, [Label::Number(0)], histogram.summary());
+        samples.add(&JOURNAL_SECONDS, [Label::Number(0), Label::Name("/a".into())], histogram.summary());
         let text = text_of(samples);
         let name = "ringlog_journal_commit_duration_seconds";
         for line in [
-            format!("{name}_bucket{{shard=\"0\",le=\"0.00001\"}} 0"),
-            format!("{name}_bucket{{shard=\"0\",le=\"0.00005\"}} 1"),
-            format!("{name}_bucket{{shard=\"0\",le=\"0.0005\"}} 2"),
-            format!("{name}_bucket{{shard=\"0\",le=\"50\"}} 2"),
-            format!("{name}_bucket{{shard=\"0\",le=\"+Inf\"}} 3"),
-            format!("{name}_sum{{shard=\"0\"}} 99.00033"),
-            format!("{name}_count{{shard=\"0\"}} 3"),
+            format!("{name}_bucket{{shard=\"0\",directory=\"/a\",le=\"0.00001\"}} 0"),
+            format!("{name}_bucket{{shard=\"0\",directory=\"/a\",le=\"0.00005\"}} 1"),
+            format!("{name}_bucket{{shard=\"0\",directory=\"/a\",le=\"0.0005\"}} 2"),
+            format!("{name}_bucket{{shard=\"0\",directory=\"/a\",le=\"50\"}} 2"),
+            format!("{name}_bucket{{shard=\"0\",directory=\"/a\",le=\"+Inf\"}} 3"),
+            format!("{name}_sum{{shard=\"0\",directory=\"/a\"}} 99.00033"),
+            format!("{name}_count{{shard=\"0\",directory=\"/a\"}} 3"),
         ] {
             assert!(text.contains(&format!("{line}\n")), "{line} is missing in\n{text}");
         }

@@ -85,6 +85,21 @@ pub fn findings_of(readings: &Readings) -> Vec<Finding> {
     findings
 }
 
+/// What is different for another directory of the same host.
+pub fn findings_of_directory(readings: &Readings) -> Vec<Finding> {
+    let mut findings = match &readings.host {
+        Ok(_) => vec![direct_io()],
+        Err(_) => host(readings),
+    };
+    findings.push(file_system(readings));
+    findings.extend(synced_writes(readings));
+    findings
+}
+
+fn direct_io() -> Finding {
+    Finding::good("direct I/O", "the data directory takes it")
+}
+
 /// Kernel, io_uring, direct I/O and limits; if a broker cannot run, why.
 fn host(readings: &Readings) -> Vec<Finding> {
     let report = match &readings.host {
@@ -110,7 +125,7 @@ fn host(readings: &Readings) -> Vec<Finding> {
     vec![
         Finding::good("kernel", format!("Linux {}", report.kernel)),
         rings,
-        Finding::good("direct I/O", "the data directory takes it"),
+        direct_io(),
         locked_memory(report.memory_lock_bytes, readings.core_count),
         open_files(report.open_files_max),
     ]

@@ -20,7 +20,7 @@ use std::path::PathBuf;
 use clap::Args;
 use serde::Serialize;
 
-use crate::commands::doctor::findings::{Finding, Level, findings_of};
+use crate::commands::doctor::findings::{Finding, Level, findings_of, findings_of_directory};
 use crate::commands::doctor::readings::Readings;
 use crate::commands::failure::CommandFailure;
 use crate::commands::output::{Format, Report, show};
@@ -28,9 +28,9 @@ use crate::commands::output::{Format, Report, show};
 /// What to look at.
 #[derive(Args, Debug)]
 pub struct DoctorArguments {
-    /// Where the data lies or shall lie.
-    #[arg(long, value_name = "DIR", default_value = "./data")]
-    pub data_dir: PathBuf,
+    /// Where the data lies or shall lie; again, or with commas, for each further disk.
+    #[arg(long, value_name = "DIR", default_value = "./data", value_delimiter = ',')]
+    pub data_dir: Vec<PathBuf>,
     /// How many synced writes to time; 0 times none.
     #[arg(long, value_name = "COUNT", default_value_t = 200)]
     pub writes: usize,
@@ -52,14 +52,22 @@ struct Diagnosis {
 /// # Errors
 /// [`CommandFailure::Unfit`] if a broker could not run here; all findings were shown then.
 pub fn run(arguments: DoctorArguments, sink: &mut dyn Write) -> Result<(), CommandFailure> {
-    let readings = Readings::take(&arguments.data_dir, arguments.writes);
-    let diagnosis = Diagnosis {
-        data_dir: arguments.data_dir.display().to_string(),
-        measured_in: readings.directory.display().to_string(),
-        findings: findings_of(&readings),
-    };
-    show(&diagnosis, Format::of_flag(arguments.json), sink)?;
-    match diagnosis.findings.iter().filter(|finding| finding.level == Level::Problem).count() {
+    let mut problem_count = 0;
+    for (index, data_dir) in arguments.data_dir.iter().enumerate() {
+        let readings = Readings::take(data_dir, arguments.writes);
+        let diagnosis = Diagnosis {
+            data_dir: data_dir.display().to_string(),
+            measured_in: readings.directory.display().to_string(),
+            findings: if index == 0 { findings_of(&readings) } else { findings_of_directory(&readings) },
+        };
+        if index > 0 && !arguments.json {
+            writeln!(sink, "\n{}", diagnosis.data_dir)?;
+        }
+        show(&diagnosis, Format::of_flag(arguments.json), sink)?;
+        let problems = diagnosis.findings.iter().filter(|finding| finding.level == Level::Problem);
+        problem_count += problems.count();
+    }
+    match problem_count {
         0 => Ok(()),
         count => Err(CommandFailure::Unfit { count }),
     }

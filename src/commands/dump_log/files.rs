@@ -65,7 +65,10 @@ impl FileKind {
         }
         match name {
             "metadata.log" => Some(FileKind::MetadataLog),
-            "leader-epoch-checkpoint" | "partition.metadata" | "meta.properties" => Some(FileKind::Text),
+            "leader-epoch-checkpoint"
+            | "partition.metadata"
+            | "meta.properties"
+            | "directories.properties" => Some(FileKind::Text),
             _ if parse_checkpoint_name(name).is_some() => Some(FileKind::Checkpoint),
             _ if parse_journal_file(name).is_some() => Some(FileKind::Journal),
             _ => None,

@@ -46,6 +46,7 @@ impl Broker {
             default_host: "127.0.0.1".to_owned(),
             metrics_address: None,
             store: StoreConfig::tiny(),
+            unusable: std::collections::BTreeMap::new(),
         };
         Broker { start: Arc::new(start) }
     }
