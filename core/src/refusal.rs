@@ -219,6 +219,8 @@ pub enum Refusal {
     },
     /// The disk of the partition failed; the log is fenced.
     Storage,
+    /// The records asked for are damaged on disk; those before and behind them are served.
+    DamagedRecords,
     /// The disk has too little room for more records; it may have more soon.
     DiskFull,
     /// The broker has no memory or queue space for this now; nothing was done.
@@ -331,6 +333,8 @@ pub fn error_code_for(refusal: &Refusal) -> ErrorCode {
         Refusal::FetchSessionTopicIdMixed => ErrorCode::FetchSessionTopicIdError,
         Refusal::ResourceNotFound { .. } => ErrorCode::ResourceNotFound,
         Refusal::Storage | Refusal::DiskFull => ErrorCode::KafkaStorageError,
+        // Clients tell their users, with the offset; after a storage error they would ask again for ever.
+        Refusal::DamagedRecords => ErrorCode::CorruptMessage,
         // Retriable, and producers repeat the same batch under the same sequence number.
         Refusal::Overloaded => ErrorCode::RequestTimedOut,
         // Retriable, and makes clients ask who leads now.
@@ -457,6 +461,7 @@ impl fmt::Display for Refusal {
                 write!(formatter, "the fetch session is at epoch {expected}, not {found}")
             }
             Refusal::ResourceNotFound { resource } => write!(formatter, "there is no {resource}"),
+            Refusal::DamagedRecords => formatter.write_str("the records are damaged on the broker's disk"),
             Refusal::DiskFull => formatter.write_str("the broker's disk is full"),
             Refusal::Overloaded => formatter.write_str("the broker has no room for this request now"),
             Refusal::ShuttingDown => formatter.write_str("the broker is shutting down"),

@@ -190,7 +190,7 @@ impl<E: Environment> Shard<E> {
                 }
                 Err(error) => {
                     return Err(FetchRefused {
-                        refusal: read_refusal(error),
+                        refusal: read_refusal(&partition.log, error),
                         high_watermark,
                         log_start_offset: records.log_start_offset,
                     });

@@ -29,19 +29,20 @@ impl<E: Environment> Shard<E> {
         let partition = self.reading(&find.partition)?;
         partition.check_epoch(find.current_leader_epoch)?;
         let high_watermark = partition.high_watermark();
+        let refused = |error| read_refusal(&partition.log, error);
         match find.target {
             OffsetTarget::Latest => Ok(Some(log_place(&partition, high_watermark))),
             OffsetTarget::Earliest => Ok(Some(log_place(&partition, partition.log.log_start_offset()))),
             OffsetTarget::Tiered => Ok(None),
             OffsetTarget::MaxTimestamp => {
-                partition.log.ready_to_read().await.map_err(read_refusal)?;
+                partition.log.ready_to_read().await.map_err(refused)?;
                 let found = partition.log.offset_of_max_timestamp(high_watermark).await;
-                Ok(found.map_err(read_refusal)?.map(record_place))
+                Ok(found.map_err(refused)?.map(record_place))
             }
             OffsetTarget::At(timestamp) => {
-                partition.log.ready_to_read().await.map_err(read_refusal)?;
+                partition.log.ready_to_read().await.map_err(refused)?;
                 let found = partition.log.offset_for_timestamp(timestamp, high_watermark).await;
-                Ok(found.map_err(read_refusal)?.map(record_place))
+                Ok(found.map_err(refused)?.map(record_place))
             }
         }
     }

@@ -86,6 +86,8 @@ pub struct StoreConfig {
     pub read_ahead_windows_max: usize,
     /// Loaded index files, in bytes, per shard.
     pub index_cache_bytes_max: usize,
+    /// Loaded checksums of blocks, per shard: 4 bytes for 4 KiB.
+    pub checksum_cache_bytes_max: usize,
     /// Idempotent producers remembered per partition.
     pub producers_max: usize,
     /// With less free on the file system, batches of clients are to be refused. At most a tenth of it counts.
@@ -117,6 +119,7 @@ impl StoreConfig {
             read_ahead_bytes: 256 << 10,
             read_ahead_windows_max: 32,
             index_cache_bytes_max: 16 << 20,
+            checksum_cache_bytes_max: 2 << 20,
             producers_max: 4096,
             free_bytes_min: 512 << 20,
             reserve_bytes: 64 << 20,
@@ -144,6 +147,7 @@ impl StoreConfig {
             read_ahead_bytes: 8 << 10,
             read_ahead_windows_max: 2,
             index_cache_bytes_max: 1 << 10,
+            checksum_cache_bytes_max: 64,
             producers_max: 8,
             free_bytes_min: 64 << 10,
             reserve_bytes: 64 << 10,

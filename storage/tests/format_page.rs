@@ -75,11 +75,30 @@ fn the_dumps_are_of_files_that_a_store_wrote() {
 }
 
 #[test]
+fn the_dump_of_checksums_is_of_a_sealed_segments_file() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup =
+        Setup { config: StoreConfig::production(), log_config: LogConfig::default(), ..Setup::tiny(1, 1) };
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 1, 4, 7).await);
+        session.logs[&0].roll();
+        assert!(setup.append(&session, 0, 1, 4, 7).await);
+        session.stores[0].checkpoint().await.unwrap();
+    });
+    let path = "topic-0/00000000000000000000.checksums";
+    let bytes = world.disk().read(Path::new(DATA_DIR).join(path)).expect("it was written");
+    let difference = difference(path, dump(&bytes));
+    assert!(difference.is_none(), "{}", difference.unwrap_or_default());
+}
+
+#[test]
 fn the_sizes_it_names_are_the_codes() {
     let sizes = StoreConfig::production();
     let rows = [
         ("commit header", HEADER_BYTES as u64),
         ("commit entry", ENTRY_BYTES as u64),
+        ("checksum file's header", ringlog_storage::format::checksums::HEADER_BYTES as u64),
         ("commit at most", sizes.commit_bytes_max as u64),
         ("first journal file", sizes.journal_first_file_bytes),
         ("further journal files", sizes.journal_file_bytes),

@@ -30,6 +30,8 @@ pub enum FileKind {
     OffsetIndex,
     /// Timestamp to offset.
     TimeIndex,
+    /// A checksum for each block of a segment.
+    Checksums,
     /// Commits.
     Journal,
     /// What segments hold for certain.
@@ -47,6 +49,7 @@ impl FileKind {
             FileKind::Segment => "segment",
             FileKind::OffsetIndex => "offset index",
             FileKind::TimeIndex => "time index",
+            FileKind::Checksums => "checksums",
             FileKind::Journal => "journal",
             FileKind::Checkpoint => "checkpoint",
             FileKind::MetadataLog => "metadata log",
@@ -61,6 +64,7 @@ impl FileKind {
                 SegmentFile::Log => FileKind::Segment,
                 SegmentFile::OffsetIndex => FileKind::OffsetIndex,
                 SegmentFile::TimeIndex => FileKind::TimeIndex,
+                SegmentFile::Checksums => FileKind::Checksums,
             });
         }
         match name {
@@ -129,7 +133,7 @@ pub fn files_at(path: &Path) -> io::Result<Vec<DumpFile>> {
         let kind = FileKind::of_name(&name).ok_or_else(|| {
             io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "its name is none that a data directory knows (20 digits and .log, .index or .timeindex; 8 digits and \
+                "its name is none that a data directory knows (20 digits and .log, .index, .timeindex or .checksums; 8 digits and \
                  .journal; .checkpoint; metadata.log)",
             )
         })?;
@@ -192,6 +196,7 @@ mod tests {
         for (name, kind) in [
             ("00000000000000000000.log", FileKind::Segment),
             ("00000000000000000042.timeindex", FileKind::TimeIndex),
+            ("00000000000000000042.checksums", FileKind::Checksums),
             ("00000001.journal", FileKind::Journal),
             ("shard-0-1.checkpoint", FileKind::Checkpoint),
             ("metadata.log", FileKind::MetadataLog),

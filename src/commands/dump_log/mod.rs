@@ -7,12 +7,13 @@
 //!
 //! - [`files`]: which file is what
 //! - [`segment`], [`index`]: Kafka's log segments and their two indexes
-//! - [`journal`], [`checkpoint`], [`metadata`]: what Ringlog itself keeps beside them
+//! - [`checksums`], [`journal`], [`checkpoint`], [`metadata`]: what Ringlog itself keeps beside them
 //!
 //! Always true: files are only read, never locked or changed; a segment is read one batch at a time. What a running broker is
 //! just writing may look torn: stop it first to be certain.
 
 pub mod checkpoint;
+pub mod checksums;
 pub mod files;
 pub mod index;
 pub mod journal;
@@ -32,7 +33,7 @@ use crate::commands::output::{Format, Report};
 /// Which files to show, and how.
 #[derive(Args, Debug)]
 pub struct DumpLogArguments {
-    /// Segments, indexes, journals, checkpoints, metadata logs, or directories of them: a partition's, or a whole data directory.
+    /// Segments, indexes, checksum files, journals, checkpoints, metadata logs, or directories of them: a partition's, or a whole data directory.
     #[arg(value_name = "PATH", required_unless_present = "files")]
     pub paths: Vec<PathBuf>,
     /// Files, as Kafka's tool takes them.
@@ -106,6 +107,7 @@ impl Dump<'_> {
             FileKind::Segment => segment::dump(self, file, &name),
             FileKind::OffsetIndex => index::dump_offsets(self, file, &name),
             FileKind::TimeIndex => index::dump_times(self, file, &name),
+            FileKind::Checksums => checksums::dump(self, file, &name),
             FileKind::Journal => journal::dump(self, file, &name),
             FileKind::Checkpoint => checkpoint::dump(self, file, &name),
             FileKind::MetadataLog => metadata::dump(self, file, &name),

@@ -1,7 +1,7 @@
 //! A checkpoint: what segments hold for certain, and from where the journal must be replayed.
 //!
 //! ```text
-//!   | magic 8 "RLCHKPT1" | length 8 | checksum 4 | zeros 12 | CheckpointBody, rkyv |      (little-endian)
+//!   | magic 8 "RLCHKPT2" | length 8 | checksum 4 | zeros 12 | CheckpointBody, rkyv |      (little-endian)
 //! ```
 //!
 //! Always true: everything a checkpoint claims was stable before it was written, and it replaces its file at
@@ -14,7 +14,11 @@ use ringlog_core::producer_state::ProducerSnapshot;
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 
-const MAGIC: [u8; 8] = *b"RLCHKPT1";
+use crate::format::earlier_checkpoint;
+
+const MAGIC: [u8; 8] = *b"RLCHKPT2";
+/// Before block checksums.
+const EARLIER_MAGIC: [u8; 8] = *b"RLCHKPT1";
 const HEADER_BYTES: usize = 32;
 /// The largest checkpoint that is read: far above what a shard's partitions take.
 pub const BYTES_MAX: usize = 1 << 30;
@@ -77,6 +81,10 @@ pub struct PartitionRecord {
     pub time_index_count: u32,
     /// The last entry of the time index.
     pub last_time_entry: Option<(i64, i64)>,
+    /// Sealed segments that begin here or above have a checksum file.
+    pub checksums_from: i64,
+    /// Of the active segment, if it has checksums: that of its open block, and what vouches for those of its whole blocks.
+    pub open_checksums: Option<(u32, u32)>,
     /// The leader epochs and where they began.
     pub epochs: Vec<(i32, i64)>,
     /// The idempotent producers, as of `end_offset`.
@@ -108,14 +116,7 @@ impl CheckpointBody {
     /// The file's content.
     pub fn to_bytes(&self) -> Vec<u8> {
         let body = rkyv::to_bytes::<Error>(self).expect("plain values always serialise");
-        let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
-        bytes.extend_from_slice(&MAGIC);
-        bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
-        let checksum = crc32c_append(crc32c(&bytes), &body);
-        bytes.extend_from_slice(&checksum.to_le_bytes());
-        bytes.resize(HEADER_BYTES, 0);
-        bytes.extend_from_slice(&body);
-        bytes
+        with_header(MAGIC, &body)
     }
 
     /// Reads a file's content; the reason if it cannot be believed.
@@ -123,7 +124,8 @@ impl CheckpointBody {
         let (header, body) = bytes
             .split_at_checked(HEADER_BYTES)
             .ok_or_else(|| format!("it has only {} bytes", bytes.len()))?;
-        if header[..8] != MAGIC {
+        let is_earlier = header[..8] == EARLIER_MAGIC;
+        if header[..8] != MAGIC && !is_earlier {
             return Err("it does not begin like a checkpoint".to_owned());
         }
         let length = u64::from_le_bytes(header[8..16].try_into().expect("eight bytes"));
@@ -137,9 +139,24 @@ impl CheckpointBody {
         }
         let mut aligned = AlignedVec::<16>::with_capacity(body.len());
         aligned.extend_from_slice(body);
-        rkyv::from_bytes::<CheckpointBody, Error>(&aligned)
-            .map_err(|error| format!("its structure is wrong: {error}"))
+        let body = match is_earlier {
+            true => earlier_checkpoint::parse(&aligned),
+            false => rkyv::from_bytes::<CheckpointBody, Error>(&aligned),
+        };
+        body.map_err(|error| format!("its structure is wrong: {error}"))
     }
+}
+
+/// A file's content around an archived body.
+pub(super) fn with_header(magic: [u8; 8], body: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(&magic);
+    bytes.extend_from_slice(&(body.len() as u64).to_le_bytes());
+    let checksum = crc32c_append(crc32c(&bytes), body);
+    bytes.extend_from_slice(&checksum.to_le_bytes());
+    bytes.resize(HEADER_BYTES, 0);
+    bytes.extend_from_slice(body);
+    bytes
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What files and directories are called: Kafka's names for what Kafka knows, our own beside them.
 //!
 //! ```text
-//!   DIR/orders-0/00000000000000000000.log  .index  .timeindex   leader-epoch-checkpoint   partition.metadata
+//!   DIR/orders-0/00000000000000000000.log  .index  .timeindex  .checksums   leader-epoch-checkpoint   partition.metadata
 //!   DIR/journal/shard-0/00000001.journal   reserve   DIR/checkpoint/shard-0-1.checkpoint   recovered-0.checkpoint
 //!   DIR/orders-0.3f..e1-delete (being removed)   DIR/orders-0.3f..e1-stray (not the topic it is named for)
 //! ```
@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use ringlog_core::ids::{Offset, PartitionIndex};
 
-/// A segment's three files.
+/// A segment's files.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum SegmentFile {
     /// The batches.
@@ -19,6 +19,8 @@ pub enum SegmentFile {
     OffsetIndex,
     /// Timestamp to offset.
     TimeIndex,
+    /// A checksum for each block: our own.
+    Checksums,
 }
 
 impl SegmentFile {
@@ -27,6 +29,7 @@ impl SegmentFile {
             SegmentFile::Log => "log",
             SegmentFile::OffsetIndex => "index",
             SegmentFile::TimeIndex => "timeindex",
+            SegmentFile::Checksums => "checksums",
         }
     }
 }
@@ -42,7 +45,7 @@ pub fn parse_segment_name(name: &str) -> Option<(Offset, SegmentFile)> {
     if stem.len() != 20 || !stem.bytes().all(|symbol| symbol.is_ascii_digit()) {
         return None;
     }
-    let file = [SegmentFile::Log, SegmentFile::OffsetIndex, SegmentFile::TimeIndex]
+    let file = [SegmentFile::Log, SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::Checksums]
         .into_iter()
         .find(|file| file.extension() == extension)?;
     Some((Offset(stem.parse().ok()?), file))

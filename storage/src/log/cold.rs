@@ -5,15 +5,18 @@
 //!                                                              ──► whole, verified batches
 //! ```
 //!
-//! Always true: an index entry is a hint; what is found at its position must prove itself. Damage is reported
+//! Always true: an index entry is a hint; what is found at its position must prove itself. A header in a damaged block is
+//! a hint too: it may lead to batches behind the damage, which prove themselves, and is never served. Damage is reported
 //! with the exact range and never skipped.
 
+use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use ringlog_core::checksum::{crc32c, crc32c_append};
 use ringlog_core::ids::Offset;
 use ringlog_core::record_batch::{BatchHeader, HEADER_BYTES, RawBatch};
-use ringlog_runtime::buffer::{DIRECT_ALIGNMENT, Slice};
+use ringlog_runtime::buffer::{BufMut, DIRECT_ALIGNMENT, Slice};
 use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass};
 
 use crate::disk::{block_ceil, block_floor};
@@ -25,6 +28,8 @@ use crate::store::read_ahead::{Place, Window};
 
 /// Where the checksum of a batch begins to count.
 const CHECKSUM_START: usize = 21;
+/// Where a batch says how much follows.
+const LENGTH_BYTES: Range<usize> = 8..12;
 
 /// One read from one segment file.
 pub(super) struct ColdRead<'a, E: Environment> {
@@ -82,28 +87,81 @@ impl<E: Environment> ColdRead<'_, E> {
     async fn search(&self, start: u64, is_sequential: bool) -> Result<Search, ReadError> {
         let mut position = start;
         let mut expected = if start == 0 { self.extent.segment } else { Offset(0) };
-        let mut window = self.window(position, self.wanted_bytes(is_sequential)).await?;
+        let mut window: Option<Window> = None;
+        let mut passed_damage: Option<Arc<Damage>> = None;
         while position < self.extent.limit {
-            if window.bytes_from(position).len() < HEADER_BYTES && window.end() < self.extent.limit {
-                window = self.window(position, self.wanted_bytes(is_sequential)).await?;
-            }
-            let header = match self.header_at(&window, position, expected) {
+            let here = match window.take().filter(|window| window.bytes_from(position).len() >= HEADER_BYTES)
+            {
+                Some(window) => Ok(window),
+                None => self.window(position, self.wanted_bytes(is_sequential)).await,
+            };
+            let here = match here {
+                Err(ReadError::Damaged(damage)) => {
+                    let Some(next) = self.place_behind(position, damage.bytes.end).await? else {
+                        let is_wrong_start = position == start && start > 0;
+                        let damage = Damage { offsets: self.offsets_from(expected), ..(*damage).clone() };
+                        return if is_wrong_start {
+                            Ok(Search::WrongStart(damage))
+                        } else {
+                            Err(damage.into())
+                        };
+                    };
+                    position = next;
+                    passed_damage = Some(damage);
+                    continue;
+                }
+                here => here?,
+            };
+            let header = match self.header_at(&here, position, expected) {
                 Ok(header) => header,
                 Err(damage) if position == start => return Ok(Search::WrongStart(damage)),
                 Err(damage) => return Err(damage.into()),
             };
             if header.last_offset() >= self.bounds.from {
-                let is_too_late = position == start && start > 0 && header.base_offset() > self.bounds.from;
-                if is_too_late && !is_sequential {
+                let is_behind = header.base_offset() > self.bounds.from;
+                if let Some(damage) = passed_damage.filter(|_| is_behind) {
+                    // Nobody knows what the damaged header should have said: what is asked for may have been there.
+                    return Err(ReadError::Damaged(damage));
+                }
+                if position == start && start > 0 && is_behind && !is_sequential {
                     let reason = "the index leads past the offset".to_owned();
                     return Ok(Search::WrongStart(self.damage(position, &header, reason)));
                 }
-                return Ok(Search::Found(Found { window, position, header }));
+                return Ok(Search::Found(Found { window: here, position, header }));
             }
             expected = header.next_offset();
             position += header.size_bytes() as u64;
+            window = Some(here);
         }
-        Ok(Search::Passed)
+        match passed_damage {
+            Some(damage) => Err(ReadError::Damaged(damage)),
+            None => Ok(Search::Passed),
+        }
+    }
+
+    /// Where the next batch may begin behind one whose header lies in blocks that are damaged up to `damage_end`: as far on as
+    /// the header says, if that is in them too or a batch stands there, else where the index knows of one.
+    async fn place_behind(&self, position: u64, damage_end: u64) -> Result<Option<u64>, ReadError> {
+        let (start, buffer) = self.read_blocks(position, HEADER_BYTES).await?;
+        let window = Window::new(start, buffer.freeze(), self.extent.limit);
+        let announced = window.bytes_from(position).get(LENGTH_BYTES).map_or(0, |length| {
+            let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
+            LENGTH_BYTES.end as u64 + u64::from(length)
+        });
+        let next = position + announced;
+        if announced >= HEADER_BYTES as u64 && next < self.extent.limit {
+            let (start, buffer) = self.read_blocks(next, HEADER_BYTES).await?;
+            let window = Window::new(start, buffer.freeze(), self.extent.limit);
+            if next < damage_end || self.header_at(&window, next, Offset(0)).is_ok() {
+                return Ok(Some(next));
+            }
+        }
+        let known = self.log.offset_entry_behind(self.extent.segment, position).await?;
+        Ok(known.map(|entry| u64::from(entry.position)).filter(|position| *position < self.extent.limit))
+    }
+
+    fn offsets_from(&self, expected: Offset) -> Option<Range<i64>> {
+        Some(expected.max(self.extent.segment).0..self.extent.limit_offset.0)
     }
 
     /// Parses the header at `position` and checks what its bytes alone can tell.
@@ -180,7 +238,9 @@ impl<E: Environment> ColdRead<'_, E> {
         let mut slices: Vec<Slice> = Vec::new();
         let mut next = position;
         while next < end {
-            let window = self.read_window(next, (end - next) as usize).await?;
+            let bytes = (end - next) as usize;
+            let window =
+                self.read_window(next, bytes, bytes).await.map_err(|error| self.naming(header, error))?;
             let part_end = window.end().min(end);
             if part_end <= next {
                 let reason = format!("the file ends at {next}");
@@ -214,7 +274,7 @@ impl<E: Environment> ColdRead<'_, E> {
         store.env.spawn(TaskClass::Storage, async move {
             let read = ColdRead { log: &log, bounds, extent };
             // What cannot be read ahead is read, and reported, when it is asked for.
-            if let Ok(window) = read.read_window(ahead, wanted).await {
+            if let Ok(window) = read.read_window(ahead, wanted, HEADER_BYTES).await {
                 store_of(&log).read_ahead.keep(place, window);
             }
             store_of(&log).read_ahead.end(permit);
@@ -231,11 +291,27 @@ impl<E: Environment> ColdRead<'_, E> {
         let place = Place { partition: self.log.log.identity.id, segment: self.extent.segment };
         match self.log.store.read_ahead.window(place, position) {
             Some(window) => Ok(window),
-            None => self.read_window(position, wanted).await,
+            None => self.read_window(position, wanted, HEADER_BYTES).await,
         }
     }
 
-    async fn read_window(&self, position: u64, wanted: usize) -> Result<Window, ReadError> {
+    /// Reads at least one block from the one that holds `position` on, and compares them with their checksums. The window
+    /// ends before a damaged block; within the first `needed` bytes that is damage.
+    async fn read_window(&self, position: u64, wanted: usize, needed: usize) -> Result<Window, ReadError> {
+        let (start, buffer) = self.read_blocks(position, wanted).await?;
+        let damaged = self.log.first_damaged(&self.extent, start, buffer.as_slice()).await?;
+        let limit = match damaged {
+            Some(bytes) if bytes.start < position + needed as u64 => {
+                let reason = "the blocks are not what was written".to_owned();
+                return Err(Damage { path: self.path(), bytes, offsets: None, reason }.into());
+            }
+            Some(bytes) => bytes.start,
+            None => self.extent.limit,
+        };
+        Ok(Window::new(start, buffer.freeze(), limit))
+    }
+
+    async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
         let store = store_of(self.log);
         let start = block_floor(position);
         let wanted = (position - start) + wanted as u64;
@@ -243,8 +319,18 @@ impl<E: Environment> ColdRead<'_, E> {
         let capacity = block_ceil(wanted.min(most)) as usize;
         let buffer = store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)?;
         let file = store.files.open(&store.env, &self.path(), OpenMode::DirectRead).await?;
-        let buffer = file.read_at(start, buffer).await?;
-        Ok(Window::new(start, buffer.freeze(), self.extent.limit))
+        Ok((start, file.read_at(start, buffer).await?))
+    }
+
+    /// Damaged blocks, with the offsets of the batch that lies in them.
+    fn naming(&self, header: &BatchHeader, error: ReadError) -> ReadError {
+        match error {
+            ReadError::Damaged(damage) => {
+                let offsets = Some(header.base_offset().0..header.next_offset().0);
+                Damage { offsets, ..(*damage).clone() }.into()
+            }
+            other => other,
+        }
     }
 
     fn path(&self) -> PathBuf {
@@ -271,7 +357,7 @@ pub(super) async fn verified_bytes<E: Environment>(
     let (from, end) = (Offset(0), extent.limit_offset);
     let bounds = ReadBounds { from, end, bytes_max, at_least_one: AtLeastOne::Batch };
     let read = ColdRead { log, bounds, extent };
-    let window = read.read_window(position, bytes_max + DIRECT_ALIGNMENT).await?;
+    let window = read.read_window(position, bytes_max + DIRECT_ALIGNMENT, HEADER_BYTES).await?;
     let header = read.header_at(&window, position, Offset(0))?;
     let records = read.take(Found { window, position, header }, false).await?;
     Ok(records.slices.iter().flat_map(|slice| slice.iter().copied()).collect())

@@ -23,7 +23,7 @@ use crate::format::index::{
     IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
 };
 use crate::format::names::{SegmentFile, segment_path};
-use crate::log::read::AtLeastOne;
+use crate::log::read::{AtLeastOne, FileExtent, LastBlock};
 use crate::log::segment::GrowingSegment;
 use crate::log::{PartitionLog, SegmentSummary, TimestampOffset};
 
@@ -316,24 +316,46 @@ impl<E: Environment> PartitionLog<E> {
             }
             open.map(|open| open.growing.offsets.written)
         };
+        Ok(position_for(&self.offset_entries(segment, written).await?, offset))
+    }
+
+    /// The first index entry of a segment for a batch that begins behind `position`.
+    pub(super) async fn offset_entry_behind(
+        &self,
+        segment: Offset,
+        position: u64,
+    ) -> Result<Option<OffsetEntry>, ReadError> {
+        let is_behind = |entry: &&OffsetEntry| u64::from(entry.position) > position;
+        let written = self.log.state.borrow().open_segment(segment).map(|open| open.growing.offsets.written);
+        if let Some(entry) = self.offset_entries(segment, written).await?.iter().find(is_behind) {
+            return Ok(Some(*entry));
+        }
+        let state = self.log.state.borrow();
+        let pending = state.open_segment(segment).map_or(&[][..], |open| &open.growing.offsets.pending);
+        Ok(pending.iter().find(is_behind).copied())
+    }
+
+    /// The entries in an offset index's file, `written` of them if the segment is still open.
+    async fn offset_entries(
+        &self,
+        segment: Offset,
+        written: Option<u32>,
+    ) -> Result<Rc<Vec<OffsetEntry>>, ReadError> {
         if written == Some(0) {
-            return Ok(None);
+            return Ok(Rc::default());
         }
         let path = segment_path(&self.log.directory, segment, SegmentFile::OffsetIndex);
-        let entries = match self.store.indexes.get(&path, written) {
-            Some(entries) => entries,
-            None => {
-                let loaded = self.index_file(segment, SegmentFile::OffsetIndex, written).await?;
-                let entries = match (loaded, written) {
-                    (Some(entries), _) => entries,
-                    // Lost: a sealed segment gets it back, an active one is searched without.
-                    (None, None) => self.rebuild_indexes(segment).await?.offsets.pending,
-                    (None, Some(_)) => Vec::new(),
-                };
-                self.store.indexes.put(path, written, Rc::new(entries))
-            }
+        if let Some(entries) = self.store.indexes.get(&path, written) {
+            return Ok(entries);
+        }
+        let loaded = self.index_file(segment, SegmentFile::OffsetIndex, written).await?;
+        let entries = match (loaded, written) {
+            (Some(entries), _) => entries,
+            // Lost: a sealed segment gets it back, an active one is searched without.
+            (None, None) => self.rebuild_indexes(segment).await?.offsets.pending,
+            (None, Some(_)) => Vec::new(),
         };
-        Ok(position_for(&entries, offset))
+        Ok(self.store.indexes.put(path, written, Rc::new(entries)))
     }
 
     /// The entries of an index file, `written` of them if the segment is still open; `None` if it is lost.
@@ -359,8 +381,9 @@ impl<E: Environment> PartitionLog<E> {
         let end = self.end_of_segment(segment);
         let interval = self.log.state.borrow().config.index_interval_bytes;
         tracing::warn!(path = %self.log.directory.display(), segment = segment.0, "an index is lost and built anew");
-        let mut growing = GrowingSegment::new(segment);
-        let mut extent = crate::log::read::FileExtent { segment, limit: 0, limit_offset: end };
+        let mut growing = GrowingSegment::new(self.log.identity.id, segment);
+        let last_block = LastBlock::InFile;
+        let mut extent = FileExtent { segment, limit: 0, limit_offset: end, last_block };
         extent.limit =
             self.segments().iter().find(|summary| summary.base_offset == segment).map_or(0, |s| s.size_bytes);
         let mut position = 0;

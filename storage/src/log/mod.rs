@@ -9,9 +9,10 @@
 //! Reading order:
 //! - [`PartitionLog`]: what the broker holds
 //! - `state`: what a log is at one moment; `segment`, `tail`: its growing segment and its bytes in memory
-//! - `writer`: from memory into files; [`read`], `cold`, `lookup`: back out
+//! - `writer`: from memory into files; [`read`], `cold`, `blocks`, `lookup`: back out
 //! - `retiring`: giving up the oldest segments, as `retention` plans it
 
+mod blocks;
 mod cold;
 mod lookup;
 pub mod read;
@@ -110,6 +111,12 @@ impl Drop for Loading<'_> {
         self.0.state.borrow_mut().is_loading = false;
         self.0.changed.notify();
     }
+}
+
+/// The partly filled block that a log ends in, as it was read.
+enum Prefix {
+    Whole(Vec<u8>),
+    Damaged(Damage),
 }
 
 impl<E: Environment> PartitionLog<E> {
@@ -227,7 +234,15 @@ impl<E: Environment> PartitionLog<E> {
         let result = match loaded {
             // Begun anew in another segment meanwhile: the block read belongs to the old one.
             _ if state.is_loaded => Ok(()),
-            Ok(prefix) => {
+            // What came of the block is none to go on in: what is there stays, and what comes begins behind it.
+            Ok(Prefix::Damaged(damage)) => {
+                tracing::error!(%damage, "the last block of a log is damaged; it goes on in another segment");
+                state.roll_behind_end(self.store.env.wall_clock());
+                drop(state);
+                writer::kick(&self.store, &self.log);
+                return Ok(());
+            }
+            Ok(Prefix::Whole(prefix)) => {
                 state.tail = Tail::with_prefix(prefix);
                 state.is_loaded = true;
                 Ok(())
@@ -242,7 +257,7 @@ impl<E: Environment> PartitionLog<E> {
         result
     }
 
-    async fn read_partial_block(&self) -> Result<Vec<u8>, AppendError> {
+    async fn read_partial_block(&self) -> Result<Prefix, AppendError> {
         let (segment, size) = {
             let state = self.log.state.borrow();
             (state.active().base_offset(), state.active().size())
@@ -255,7 +270,11 @@ impl<E: Environment> PartitionLog<E> {
             file.read_at(start, buffer(env, crate::disk::BLOCK as usize).await).await.map_err(failed)?;
         let wanted = (size - start) as usize;
         match block.as_slice().get(..wanted) {
-            Some(prefix) => Ok(prefix.to_vec()),
+            Some(prefix) if self.is_open_block_whole(size, prefix) => Ok(Prefix::Whole(prefix.to_vec())),
+            Some(_) => {
+                let reason = "the block is not what was written".to_owned();
+                Ok(Prefix::Damaged(Damage { path, bytes: start..size, offsets: None, reason }))
+            }
             None => {
                 let reason = format!("the file ends at {}", start + block.len() as u64);
                 Err(AppendError::Damaged(std::sync::Arc::new(Damage {

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Always true: whole batches only, all of one segment; the first may begin below `from`, none reaches `end`.
-//! Bytes from disk are served only after their checksum was verified.
+//! Bytes from disk are served only after the checksums of their blocks and of their batches were verified.
 
 use std::rc::Rc;
 
@@ -14,9 +14,11 @@ use ringlog_core::ids::Offset;
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::Environment;
 
+use crate::disk::block_floor;
 use crate::failure::ReadError;
 use crate::log::cold::ColdRead;
 use crate::log::state::LogState;
+use crate::log::tail::Mark;
 use crate::log::{LogShared, PartitionLog};
 use crate::store::StoreShared;
 
@@ -69,6 +71,19 @@ pub(crate) struct FileExtent {
     pub limit: u64,
     /// The first offset that is not in this part of the file.
     pub limit_offset: Offset,
+    /// The checksum of the block that is cut by the limit.
+    pub last_block: LastBlock,
+}
+
+/// What is known of a block that may be read in part.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LastBlock {
+    /// Nothing.
+    Unknown,
+    /// The checksum of its bytes below the limit.
+    Is(u32),
+    /// The segment is sealed: the last in its checksum file.
+    InFile,
 }
 
 impl<E: Environment> PartitionLog<E> {
@@ -162,10 +177,43 @@ fn plan(log: &LogShared, bounds: &ReadBounds) -> Result<Source, ReadError> {
             segment: segment.base_offset,
             limit: first.position,
             limit_offset: first.base_offset,
+            last_block: last_block_in_memory(&state, first),
         },
-        None => FileExtent { segment: segment.base_offset, limit: segment.size_bytes, limit_offset: next },
+        None => FileExtent {
+            segment: segment.base_offset,
+            limit: segment.size_bytes,
+            limit_offset: next,
+            last_block: last_block(&state, segment.base_offset),
+        },
     };
     Ok(Source::File(extent))
+}
+
+/// The checksum of the block that the first batch in memory begins in, up to that batch.
+fn last_block_in_memory(state: &LogState, first: Mark) -> LastBlock {
+    let checksums = state.open_segment(first.segment).and_then(|open| open.growing.checksums.as_ref());
+    let (Some(checksums), start) = (checksums, block_floor(first.position)) else {
+        return LastBlock::Unknown;
+    };
+    if start == first.position {
+        return LastBlock::Unknown;
+    }
+    let (mut position, mut checksum) = (start, 0);
+    for part in state.tail.slices(first.segment, start, first.position) {
+        checksum = checksums.seed().extend(position, checksum, &part, |_| {});
+        position += part.len() as u64;
+    }
+    LastBlock::Is(checksum)
+}
+
+/// The checksum of the last, partial block of a segment.
+fn last_block(state: &LogState, segment: Offset) -> LastBlock {
+    match state.open_segment(segment) {
+        None => LastBlock::InFile,
+        Some(open) => {
+            open.growing.checksums.as_ref().map_or(LastBlock::Unknown, |known| LastBlock::Is(known.open))
+        }
+    }
 }
 
 impl<E: Environment> ReadPlan<E> {

@@ -10,7 +10,9 @@ use ringlog_core::record_batch::BatchHeader;
 use ringlog_core::time::Timestamp;
 
 use crate::config::LogConfig;
+use crate::disk::BLOCK;
 use crate::format::checkpoint::PartitionRecord;
+use crate::format::checksums::{SegmentSeed, digest_append};
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::log::SegmentSummary;
 
@@ -43,6 +45,52 @@ impl<T: IndexEntry> GrowingIndex<T> {
     /// Bytes of the whole index.
     pub fn bytes(&self) -> u64 {
         (u64::from(self.written) + self.pending.len() as u64) * T::BYTES as u64
+    }
+}
+
+/// The checksums of a growing segment: how many are in their file, the rest, and the block they have come to.
+#[derive(Clone, Debug)]
+pub(crate) struct GrowingChecksums {
+    seed: SegmentSeed,
+    /// Checksums in the file.
+    pub written: u32,
+    /// Those of whole blocks still to be written.
+    pub pending: Vec<u32>,
+    /// That of the open block; means nothing at a block's boundary.
+    pub open: u32,
+    /// Vouches for those of all whole blocks, written or pending.
+    pub digest: u32,
+}
+
+impl GrowingChecksums {
+    pub fn new(partition: TopicPartition, base_offset: Offset) -> GrowingChecksums {
+        let seed = SegmentSeed::new(partition, base_offset);
+        GrowingChecksums { seed, written: 0, pending: Vec::new(), open: 0, digest: 0 }
+    }
+
+    /// Goes on over bytes that come to stand at `position`.
+    pub fn extend(&mut self, position: u64, bytes: &[u8]) {
+        let GrowingChecksums { seed, pending, open, digest, .. } = self;
+        *open = seed.extend(position, *open, bytes, |checksum| {
+            pending.push(checksum);
+            *digest = digest_append(*digest, checksum);
+        });
+    }
+
+    /// As they are at their end, with nothing pending: what bytes are tried on that may prove to be none of the log's.
+    pub fn fork(&self) -> GrowingChecksums {
+        GrowingChecksums { pending: Vec::new(), ..*self }
+    }
+
+    /// Takes over what was tried on a fork.
+    pub fn join(&mut self, fork: GrowingChecksums) {
+        self.pending.extend_from_slice(&fork.pending);
+        (self.open, self.digest) = (fork.open, fork.digest);
+    }
+
+    /// Their seed.
+    pub fn seed(&self) -> SegmentSeed {
+        self.seed
     }
 }
 
@@ -80,11 +128,13 @@ pub(crate) struct GrowingSegment {
     pub bytes_since_index_entry: u64,
     pub offsets: GrowingIndex<OffsetEntry>,
     pub times: GrowingIndex<TimeEntry>,
+    /// `None` where the segment was begun by a build without them, or where they were lost.
+    pub checksums: Option<GrowingChecksums>,
 }
 
 impl GrowingSegment {
     /// An empty segment.
-    pub fn new(base_offset: Offset) -> GrowingSegment {
+    pub fn new(partition: TopicPartition, base_offset: Offset) -> GrowingSegment {
         GrowingSegment {
             base_offset,
             size: 0,
@@ -94,6 +144,7 @@ impl GrowingSegment {
             bytes_since_index_entry: 0,
             offsets: GrowingIndex::new(0, None),
             times: GrowingIndex::new(0, None),
+            checksums: Some(GrowingChecksums::new(partition, base_offset)),
         }
     }
 
@@ -103,7 +154,14 @@ impl GrowingSegment {
             timestamp: Timestamp(timestamp),
             last_offset: Offset(offset),
         });
+        let checksums = record.open_checksums.map(|(open, digest)| GrowingChecksums {
+            written: (record.position / BLOCK) as u32,
+            open,
+            digest,
+            ..GrowingChecksums::new(record.partition(), Offset(record.segment_base_offset))
+        });
         GrowingSegment {
+            checksums,
             base_offset: Offset(record.segment_base_offset),
             size: record.position,
             max_timestamp: Timestamp(record.max_timestamp),
@@ -125,6 +183,7 @@ impl GrowingSegment {
         record.bytes_since_index_entry = self.bytes_since_index_entry;
         record.offset_index_count = self.offsets.written + self.offsets.pending.len() as u32;
         record.time_index_count = self.times.written + self.times.pending.len() as u32;
+        record.open_checksums = self.checksums.as_ref().map(|checksums| (checksums.open, checksums.digest));
         record.last_time_entry = self.times.last.map(|entry| (entry.timestamp.0, entry.last_offset.0));
     }
 
@@ -154,6 +213,14 @@ impl GrowingSegment {
 
     fn holds_offset(&self, offset: Offset) -> bool {
         offset.0 - self.base_offset.0 <= RELATIVE_OFFSET_MAX
+    }
+
+    /// Sums the next batch's bytes, before it is added.
+    pub fn sum(&mut self, bytes: [&[u8]; 2]) {
+        if let Some(checksums) = &mut self.checksums {
+            checksums.extend(self.size, bytes[0]);
+            checksums.extend(self.size + bytes[0].len() as u64, bytes[1]);
+        }
     }
 
     /// Adds a batch at the end.
@@ -186,6 +253,17 @@ impl GrowingSegment {
     }
 }
 
+/// From where on sealed segments have a checksum file, once `sealing` is sealed and `next` begins.
+pub(crate) fn checksums_from_after(from: Offset, sealing: &GrowingSegment, next: Offset) -> Offset {
+    match &sealing.checksums {
+        // Known to have some already: the one being sealed too, or it lost them and is to be missed.
+        _ if from <= sealing.base_offset => from,
+        Some(_) => sealing.base_offset,
+        // Begun by an earlier build.
+        None => next,
+    }
+}
+
 /// How many of a log's first segments lie below its start as a whole. `next` is where the segment behind the last
 /// of them begins.
 pub(crate) fn passed_count(sealed: &[SegmentSummary], next: Offset, log_start_offset: Offset) -> usize {
@@ -215,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_index_entry_is_earned_when_more_than_the_interval_came_since_the_last() {
-        let mut segment = GrowingSegment::new(Offset(10));
+        let mut segment = empty(Offset(10));
         for offset in 10..14 {
             segment.add(&header(offset, offset * 100, 1000 - 70), 1500);
         }
@@ -238,7 +316,7 @@ mod tests {
 
     #[test]
     fn an_equal_or_older_timestamp_earns_no_entry() {
-        let mut segment = GrowingSegment::new(Offset(0));
+        let mut segment = empty(Offset(0));
         segment.add(&header(0, 50, 2000), 0);
         segment.add(&header(1, 50, 2000), 0);
         segment.add(&header(2, 40, 2000), 0);
@@ -246,12 +324,17 @@ mod tests {
         assert_eq!(segment.times.pending, [TimeEntry { timestamp: Timestamp(50), last_offset: Offset(0) }]);
     }
 
+    fn empty(base_offset: Offset) -> GrowingSegment {
+        let partition = TopicPartition { topic: TopicId::from_random(1, 2), partition: PartitionIndex(0) };
+        GrowingSegment::new(partition, base_offset)
+    }
+
     const YOUNG: SegmentAge = SegmentAge { existed_ms: 0, jitter_ms: 0 };
 
     #[test]
     fn a_segment_without_timestamps_rolls_by_the_clock() {
         let config = LogConfig { segment_ms: 10, ..LogConfig::default() };
-        let mut segment = GrowingSegment::new(Offset(0));
+        let mut segment = empty(Offset(0));
         let old = SegmentAge { existed_ms: 11, ..YOUNG };
         assert!(
             !segment.must_roll_before(&header(0, -1, 100), &config, old),
@@ -265,7 +348,7 @@ mod tests {
             SegmentAge { existed_ms: 10, ..old }
         ));
         assert!(segment.must_roll_before(&header(1, 5_000, 100), &config, old));
-        let mut stamped = GrowingSegment::new(Offset(0));
+        let mut stamped = empty(Offset(0));
         stamped.add(&header(0, 5_000, 100), 4096);
         assert!(!stamped.must_roll_before(&header(1, 5_000, 100), &config, old), "records before the clock");
         assert!(!stamped.must_roll_before(&header(1, -1, 100), &config, old));
@@ -288,7 +371,7 @@ mod tests {
             assert!((60..140).contains(&count), "{count} of 400 in {range:?}");
         }
         assert_eq!(share(3, 7), share(3, 7));
-        let mut segment = GrowingSegment::new(Offset(0));
+        let mut segment = empty(Offset(0));
         segment.add(&header(0, 100, 10), 4096);
         let rolls = |timestamp, jitter_ms| {
             segment.must_roll_before(&header(1, timestamp, 10), &config, SegmentAge { jitter_ms, ..YOUNG })
@@ -299,7 +382,7 @@ mod tests {
 
     #[test]
     fn a_segment_rolls_on_size_time_full_index_and_far_offsets() {
-        let mut segment = GrowingSegment::new(Offset(0));
+        let mut segment = empty(Offset(0));
         let config = LogConfig { segment_bytes: 1000, segment_ms: 10, ..LogConfig::default() };
         assert!(
             !segment.must_roll_before(&header(0, 1, 5000), &config, YOUNG),
@@ -313,6 +396,6 @@ mod tests {
         assert!(segment.must_roll_before(&far, &config, YOUNG), "relative offsets");
         let full = LogConfig { index_bytes_max: 7, ..LogConfig::default() };
         assert!(segment.must_roll_before(&header(1, 100, 10), &full, YOUNG), "index");
-        assert!(GrowingSegment::new(Offset(0)).must_roll_before(&far, &config, YOUNG));
+        assert!(empty(Offset(0)).must_roll_before(&far, &config, YOUNG));
     }
 }

@@ -28,7 +28,9 @@ use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::log::SegmentSummary;
-use crate::log::segment::{GrowingSegment, SegmentAge, passed_count, segment_jitter_ms};
+use crate::log::segment::{
+    GrowingSegment, SegmentAge, checksums_from_after, passed_count, segment_jitter_ms,
+};
 use crate::log::tail::{Mark, Parts, SegmentWritten, Tail, Taken};
 
 /// A segment whose bytes are not all in their file.
@@ -49,6 +51,8 @@ pub(crate) struct OpenSegment {
     pub is_cut: bool,
     /// Sealing: whether both indexes are there as a whole, even if they are empty.
     pub is_indexed: bool,
+    /// Sealing: whether all checksums are in their file, if there are any.
+    pub is_summed: bool,
     /// Since when this start has it.
     pub created_at: Timestamp,
     /// When a batch was last added; `None` until this start adds one or looks at the file.
@@ -56,11 +60,11 @@ pub(crate) struct OpenSegment {
 }
 
 impl OpenSegment {
-    fn new(base_offset: Offset, now: Timestamp) -> OpenSegment {
+    fn new(partition: TopicPartition, base_offset: Offset, now: Timestamp) -> OpenSegment {
         OpenSegment {
             created_at: now,
             written_at: Some(now),
-            growing: GrowingSegment::new(base_offset),
+            growing: GrowingSegment::new(partition, base_offset),
             written: 0,
             synced: 0,
             stable_run: 0..0,
@@ -69,6 +73,7 @@ impl OpenSegment {
             is_sealed: false,
             is_cut: false,
             is_indexed: false,
+            is_summed: false,
         }
     }
 
@@ -171,6 +176,8 @@ pub(crate) struct LogState {
     pub is_loaded: bool,
     pub is_loading: bool,
     pub sealed: Vec<SegmentSummary>,
+    /// Sealed segments that begin here or above have a checksum file.
+    pub checksums_from: Offset,
     /// Segments below the log's start, whose files are still to be removed.
     pub passed: Vec<Offset>,
     /// Draining segments and, last, the active one.
@@ -223,6 +230,7 @@ impl LogState {
             is_sealed: false,
             is_cut: false,
             is_indexed: false,
+            is_summed: false,
             created_at: now,
             written_at: None,
         };
@@ -235,6 +243,7 @@ impl LogState {
             is_loaded: size.is_multiple_of(crate::disk::BLOCK),
             is_loading: false,
             sealed,
+            checksums_from: Offset(record.checksums_from),
             passed: Vec::new(),
             open: VecDeque::from([active]),
             tail: Tail::default(),
@@ -296,6 +305,7 @@ impl LogState {
         }
         let interval = self.config.index_interval_bytes;
         self.active_mut().written_at = Some(now);
+        self.active_mut().growing.sum(bytes);
         self.active_mut().growing.add(header, interval);
         self.enqueue(header, segment, position, parts);
         if header.leader_epoch().0 >= 0 {
@@ -330,7 +340,9 @@ impl LogState {
         let active = self.active_mut();
         active.growing.note_timestamp();
         active.is_sealed = true;
-        self.open.push_back(OpenSegment::new(base_offset, now));
+        let from = checksums_from_after(self.checksums_from, &self.active().growing, base_offset);
+        self.checksums_from = from;
+        self.open.push_back(OpenSegment::new(self.partition, base_offset, now));
     }
 
     fn enqueue(&mut self, header: &BatchHeader, segment: Offset, position: u64, parts: Parts) {
@@ -513,6 +525,7 @@ impl LogState {
             end_offset: self.log_end_offset.0,
             durable_end_offset: self.log_end_offset.0,
             sealed_digest: sealed_digest(&self.sealed),
+            checksums_from: self.checksums_from.0,
             epochs: plain_epochs(&self.epochs),
             producers: self.producers.to_snapshot(),
             ..PartitionRecord::default()

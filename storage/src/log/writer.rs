@@ -12,16 +12,20 @@
 //! nothing is reported of it. A step that found no room on the disk left the state as it was, and is planned anew. A crash between any two steps finds in the files a prefix of the truth plus
 //! garbage behind it, and the checkpoint and journal know where the prefix ends.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
-use ringlog_core::ids::Offset;
+use ringlog_core::ids::{Offset, TopicPartition};
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass, WriteSync};
 
 use crate::disk::{block_ceil, block_floor, padded_slice_of, parent, replace_file, write_buffered};
+use crate::format::checksums::{
+    BLOCK_BYTES, CHECKSUM_BYTES, ChecksumHeader, Sealed, checksum_bytes, checksum_position, digest_append,
+};
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry, index_bytes};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::LogShared;
+use crate::log::segment::GrowingSegment;
 use crate::log::state::{FlushTarget, LogState};
 use crate::log::tail::Parts;
 use crate::store::space::WhenSpent;
@@ -36,6 +40,7 @@ enum Step {
     Cut { segment: Offset, length: u64 },
     Sync { segment: Offset, end: u64 },
     Indexes { segment: Offset, offsets: Pending<OffsetEntry>, times: Pending<TimeEntry>, is_sealed: bool },
+    Checksums { segment: Offset, checksums: PendingChecksums },
     Epochs { text: String },
     Sealed,
     Flushed,
@@ -45,6 +50,13 @@ enum Step {
 struct Pending<T> {
     written: u32,
     entries: Vec<T>,
+}
+
+/// Checksums to write, how many are in the file already, and the header of a file that ends with them.
+pub(crate) struct PendingChecksums {
+    written: u32,
+    checksums: Vec<u32>,
+    header: ChecksumHeader,
 }
 
 /// Starts the log's writer if it has something to do and does not run.
@@ -129,10 +141,7 @@ fn plan_sealed<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> 
     if front.synced < size {
         return Step::Sync { segment, end: size };
     }
-    match plan_indexes(state, 0, None) {
-        Some(step) => step,
-        None => Step::Sealed,
-    }
+    plan_indexes(state, 0, None).or_else(|| plan_checksums(state, 0, size)).unwrap_or(Step::Sealed)
 }
 
 fn plan_active<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Step {
@@ -180,7 +189,7 @@ fn plan_flush<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> O
     if active.synced < size {
         return Some(Step::Sync { segment: active.base_offset(), end: active.written });
     }
-    if let Some(step) = plan_indexes(state, 0, Some(counts)) {
+    if let Some(step) = plan_indexes(state, 0, Some(counts)).or_else(|| plan_checksums(state, 0, size)) {
         return Some(step);
     }
     if std::mem::take(&mut state.epochs_changed) {
@@ -223,6 +232,39 @@ fn plan_indexes(state: &LogState, index: usize, counts: Option<(u32, u32)>) -> O
         return None;
     }
     Some(Step::Indexes { segment: open.base_offset(), offsets, times, is_sealed: open.is_sealed })
+}
+
+/// Writes the checksums of whole blocks below `size` that are not in their file yet; of a sealed segment all that is left.
+fn plan_checksums(state: &LogState, index: usize, size: u64) -> Option<Step> {
+    let open = &state.open[index];
+    if open.is_summed {
+        return None;
+    }
+    let checksums = pending_checksums(state.partition, &open.growing, size, open.is_sealed)?;
+    Some(Step::Checksums { segment: open.base_offset(), checksums })
+}
+
+/// The checksums of a segment that are to be written; `None` if there are none.
+pub(crate) fn pending_checksums(
+    partition: TopicPartition,
+    growing: &GrowingSegment,
+    size: u64,
+    is_sealed: bool,
+) -> Option<PendingChecksums> {
+    let known = growing.checksums.as_ref()?;
+    let whole = (size / BLOCK_BYTES).saturating_sub(u64::from(known.written)) as usize;
+    let mut checksums = known.pending[..whole.min(known.pending.len())].to_vec();
+    let mut header = ChecksumHeader { partition, base_offset: growing.base_offset, sealed: None };
+    if is_sealed {
+        let mut digest = known.digest;
+        if !size.is_multiple_of(BLOCK_BYTES) {
+            checksums.push(known.open);
+            digest = digest_append(digest, known.open);
+        }
+        header.sealed = Some(Sealed { segment_bytes: size, digest });
+    }
+    let is_due = is_sealed || !checksums.is_empty();
+    is_due.then_some(PendingChecksums { written: known.written, checksums, header })
 }
 
 fn pending<T: IndexEntry>(index: &super::segment::GrowingIndex<T>, count: Option<u32>) -> Pending<T> {
@@ -288,6 +330,15 @@ async fn execute<E: Environment>(
                 open.growing.times.pending.drain(..times.entries.len());
             });
         }
+        Step::Checksums { segment, checksums } => {
+            let path = segment_path(&log.directory, segment, SegmentFile::Checksums);
+            let file = store.files.open(&store.env, &path, OpenMode::BufferedWrite).await?;
+            write_checksums(&store.env, &path, &file, &checksums).await?;
+            change(log, segment, |open| {
+                open.is_summed |= open.is_sealed;
+                note_written(&mut open.growing, &checksums);
+            });
+        }
         Step::Epochs { text } => {
             let path = leader_epoch_checkpoint(&log.directory);
             let replaced = replace_file(&store.env, &path, text.as_bytes()).await;
@@ -351,4 +402,37 @@ async fn write_index<E: Environment, T: IndexEntry>(
     // Entries that a checkpoint counts are stable; a crash before leaves bytes that recovery writes over.
     file.sync().await?;
     if pending.written == 0 { store.env.sync_directory(&log.directory).await } else { Ok(()) }
+}
+
+/// Puts checksums into their file, stable.
+pub(crate) async fn write_checksums<E: Environment>(
+    env: &E,
+    path: &Path,
+    file: &E::File,
+    pending: &PendingChecksums,
+) -> Result<(), DiskFailure> {
+    let PendingChecksums { written, checksums, header } = pending;
+    let position = checksum_position(u64::from(*written));
+    write_buffered(env, file, position, &checksum_bytes(checksums)).await?;
+    if header.sealed.is_some() {
+        file.truncate(position + (checksums.len() * CHECKSUM_BYTES) as u64).await?;
+    }
+    if *written == 0 || header.sealed.is_some() {
+        write_buffered(env, file, 0, &header.to_bytes()).await?;
+    }
+    // As with the indexes: those that a checkpoint counts are stable, and what a crash leaves behind them is written over.
+    file.sync().await?;
+    if *written == 0 { env.sync_directory(parent(path)).await } else { Ok(()) }
+}
+
+/// These checksums are in their file.
+pub(crate) fn note_written(growing: &mut GrowingSegment, pending: &PendingChecksums) {
+    let Some(known) = &mut growing.checksums else { return };
+    // That of a partial block is written only once a segment is sealed, and is none of these.
+    let whole = pending.checksums.len().min(known.pending.len());
+    known.written += whole as u32;
+    known.pending.drain(..whole);
+    if known.pending.is_empty() {
+        known.pending = Vec::new();
+    }
 }

@@ -19,7 +19,7 @@ use crate::format::names::{CheckpointOwner, checkpoint_directory, journal_root, 
 
 /// The checkpoints of the latest start.
 #[derive(Debug, Default)]
-pub(super) struct Lives {
+pub(crate) struct Lives {
     /// That start; zero if the directory is new.
     pub start: u64,
     pub shard_count: u16,
@@ -88,7 +88,8 @@ pub(super) async fn read<E: Environment>(env: &E, data_dir: &Path) -> Result<Liv
     Ok(lives)
 }
 
-fn choose(
+/// Chooses among those that could be read; `damaged` are those that could not.
+pub(crate) fn choose(
     found: Vec<(CheckpointOwner, CheckpointBody)>,
     mut damaged: BTreeMap<CheckpointOwner, Damage>,
 ) -> Result<Lives, StoreFailure> {

@@ -21,8 +21,8 @@ pub(super) struct PartitionDirectory {
     pub id: TopicPartition,
     /// Log files by base offset, with their length.
     pub segments: BTreeMap<Offset, u64>,
-    /// The lengths of index files.
-    pub indexes: BTreeMap<Offset, [u64; 2]>,
+    /// The lengths of checksum files.
+    pub checksums: BTreeMap<Offset, u64>,
 }
 
 /// All of them.
@@ -77,22 +77,19 @@ async fn list_partition<E: Environment>(
     topic: String,
     id: TopicPartition,
 ) -> Result<PartitionDirectory, DiskFailure> {
-    let (mut segments, mut indexes) = (BTreeMap::new(), BTreeMap::<Offset, [u64; 2]>::new());
+    let (mut segments, mut checksums) = (BTreeMap::new(), BTreeMap::new());
     for entry in env.list_directory(&data_dir.join(&name)).await? {
         match parse_segment_name(&entry.name) {
             Some((base_offset, SegmentFile::Log)) => {
                 segments.insert(base_offset, entry.length);
             }
-            Some((base_offset, SegmentFile::OffsetIndex)) => {
-                indexes.entry(base_offset).or_default()[0] = entry.length
+            Some((base_offset, SegmentFile::Checksums)) => {
+                checksums.insert(base_offset, entry.length);
             }
-            Some((base_offset, SegmentFile::TimeIndex)) => {
-                indexes.entry(base_offset).or_default()[1] = entry.length
-            }
-            None => {}
+            Some((_, SegmentFile::OffsetIndex | SegmentFile::TimeIndex)) | None => {}
         }
     }
-    Ok(PartitionDirectory { name, topic, id, segments, indexes })
+    Ok(PartitionDirectory { name, topic, id, segments, checksums })
 }
 
 /// Removes what deletions left.

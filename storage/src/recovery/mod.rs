@@ -11,7 +11,7 @@
 //! a known durable end is kept or reported as damage with file and range; that log is then refused and nothing of
 //! it is cut. Time is bounded by the journals and by what was written since the last checkpoint.
 
-mod checkpoints;
+pub(crate) mod checkpoints;
 mod directories;
 mod journals;
 mod replay;
@@ -53,6 +53,8 @@ pub(crate) struct RecoveredPartition {
     pub sealed: Vec<SegmentSummary>,
     pub damage: Option<Arc<Damage>>,
     pub repair: Option<Repair>,
+    /// Checksum files that a checkpoint knows and that are gone.
+    pub lost_checksums: Vec<PathBuf>,
     /// Files below the log's start, to be removed.
     leftovers: Vec<PathBuf>,
 }
@@ -89,6 +91,12 @@ impl Recovered {
     /// Logs that are damaged below their durable end, and how.
     pub fn damaged(&self) -> impl Iterator<Item = (TopicPartition, &Damage)> {
         self.partitions.iter().filter_map(|(id, found)| found.damage.as_deref().map(|damage| (*id, damage)))
+    }
+
+    /// Checksum files that a checkpoint knows and that are gone. Their segments are served by the checksums of their
+    /// batches alone.
+    pub fn lost_checksums(&self) -> impl Iterator<Item = &Path> {
+        self.partitions.values().flat_map(|found| found.lost_checksums.iter().map(PathBuf::as_path))
     }
 
     /// What was done to logs.
@@ -237,6 +245,7 @@ fn add_missing(
                 sealed: Vec::new(),
                 damage,
                 repair: None,
+                lost_checksums: Vec::new(),
                 leftovers: Vec::new(),
             },
         );
@@ -267,6 +276,9 @@ fn report(recovered: &Recovered) {
             cut_bytes = repair.bytes_cut,
             "a log was brought into order"
         );
+    }
+    for path in recovered.lost_checksums() {
+        tracing::warn!(path = %path.display(), "a segment's checksums are gone; only those of its batches protect it");
     }
     for (_, damage) in recovered.damaged() {
         tracing::error!(%damage, "a log is damaged and refused");

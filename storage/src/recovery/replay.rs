@@ -19,7 +19,7 @@
 //! they are cut with it.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ringlog_core::checksum::{crc32c, crc32c_append};
@@ -33,16 +33,20 @@ use super::directories::PartitionDirectory;
 use super::{RecoveredPartition, Repair};
 use crate::config::{LogConfig, StoreConfig};
 use crate::disk::{
-    BLOCK, block_ceil, block_floor, buffer, padded_slice_of, remove_file_if_present, replace_file,
+    BLOCK, block_ceil, block_floor, buffer, padded_slice_of, read_file, remove_file_if_present, replace_file,
     write_buffered,
 };
 use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
+use crate::format::checksums::{ChecksumFile, checksum_count, checksum_position};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::format::index::{IndexEntry, index_bytes};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
-use crate::log::segment::{GrowingIndex, GrowingSegment, epoch_goes_back, passed_count};
+use crate::log::segment::{
+    GrowingChecksums, GrowingIndex, GrowingSegment, checksums_from_after, epoch_goes_back, passed_count,
+};
 use crate::log::state::sealed_digest;
+use crate::log::writer::{pending_checksums, write_checksums};
 use crate::log::{LogIdentity, SegmentSummary};
 use crate::store::directories::empty_record;
 use crate::store::passed_segments::SEGMENT_FILES;
@@ -60,7 +64,10 @@ pub(super) struct Replay<'a, E: Environment> {
     base: PartitionRecord,
     must_scan: bool,
     segments: BTreeMap<Offset, u64>,
-    indexes: BTreeMap<Offset, [u64; 2]>,
+    /// Checksum files, with their length.
+    checksums: BTreeMap<Offset, u64>,
+    /// Checksum files that a checkpoint knows and that are gone.
+    lost_checksums: Vec<PathBuf>,
     sealed: Vec<SegmentSummary>,
     /// The cursor: the segment being brought forward, its size the position, and the offset to go on with.
     growing: GrowingSegment,
@@ -106,13 +113,13 @@ impl<'a, E: Environment> Replay<'a, E> {
         must_scan: bool,
     ) -> Replay<'a, E> {
         let is_known = record.is_some();
-        let PartitionDirectory { topic, id, segments, indexes, .. } = directory;
+        let PartitionDirectory { topic, id, segments, checksums, .. } = directory;
         let mut base = record.unwrap_or_else(|| empty_record(&LogIdentity { topic: topic.into(), id }));
         if let (false, Some(first)) = (is_known, segments.keys().next()) {
             // A directory no checkpoint knows: made after the last one, or brought from elsewhere. It is read
             // whole, from its first segment.
             (base.segment_base_offset, base.log_start_offset, base.end_offset) = (first.0, first.0, first.0);
-            base.durable_end_offset = first.0;
+            (base.durable_end_offset, base.checksums_from) = (first.0, first.0);
         }
         let active = Offset(base.segment_base_offset);
         let mut sealed: Vec<SegmentSummary> = segments
@@ -131,7 +138,8 @@ impl<'a, E: Environment> Replay<'a, E> {
             passed,
             is_base_sound: true,
             segments,
-            indexes,
+            checksums,
+            lost_checksums: Vec::new(),
             growing: GrowingSegment::of_record(&base),
             end_offset: Offset(base.end_offset),
             epochs: base.leader_epochs(),
@@ -150,7 +158,29 @@ impl<'a, E: Environment> Replay<'a, E> {
             base,
         };
         replay.check_base(is_known);
+        replay.miss_checksums(is_known);
         replay
+    }
+
+    /// Notes which checksum files are gone that the checkpoint knows. Nothing is refused for want of them.
+    fn miss_checksums(&mut self, is_known: bool) {
+        let path = |base_offset| segment_path(&self.path, base_offset, SegmentFile::Checksums);
+        let from = Offset(self.base.checksums_from);
+        let sealed = self.sealed.iter().map(|segment| segment.base_offset).filter(|base| *base >= from);
+        let gone = |base_offset: &Offset| !self.checksums.contains_key(base_offset);
+        let mut lost: Vec<PathBuf> = sealed.filter(gone).map(path).collect();
+        if !is_known {
+            return;
+        }
+        let active = self.growing.base_offset;
+        let length = self.checksums.get(&active).copied().unwrap_or(0);
+        let written = self.growing.checksums.as_ref().map_or(0, |checksums| u64::from(checksums.written));
+        if written > 0 && length < checksum_position(written) {
+            lost.push(path(active));
+            self.growing.checksums = None;
+            self.has_changed = true;
+        }
+        self.lost_checksums = lost;
     }
 
     /// Compares the files with what the checkpoint claims of them.
@@ -193,7 +223,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         }
         if entry.kind == EntryKind::Gap {
             match self.batch_after_gap(entry).await? {
-                Some(header) => self.pass_scanned(&header),
+                Some(found) => self.pass_scanned(found),
                 None => self.has_hole = true,
             }
             return Ok(());
@@ -209,6 +239,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         };
         self.write_again(entry, payload).await?;
         self.batches_replayed += 1;
+        self.growing.sum([payload, &[]]);
         self.pass(batch.header());
         Ok(())
     }
@@ -241,7 +272,7 @@ impl<'a, E: Environment> Replay<'a, E> {
 
     /// The batch behind left-out offsets, which lies in its file if it was written in time. If it was not, the log
     /// ends before the gap.
-    async fn batch_after_gap(&mut self, entry: &CommitEntry) -> Result<Option<BatchHeader>, DiskFailure> {
+    async fn batch_after_gap(&mut self, entry: &CommitEntry) -> Result<Option<FoundBatch>, DiskFailure> {
         let before = std::mem::replace(&mut self.end_offset, entry.base_offset);
         let found = self.batch_at(entry.segment_base_offset, u64::from(entry.position)).await;
         self.end_offset = before;
@@ -250,10 +281,13 @@ impl<'a, E: Environment> Replay<'a, E> {
         found
     }
 
-    fn pass_scanned(&mut self, header: &BatchHeader) {
+    fn pass_scanned(&mut self, found: FoundBatch) {
         self.batches_scanned += 1;
         self.found_from.get_or_insert(self.growing.size);
-        self.pass(header);
+        if let (Some(checksums), Some(fork)) = (&mut self.growing.checksums, found.checksums) {
+            checksums.join(fork);
+        }
+        self.pass(&found.header);
     }
 
     /// Counts a batch at the cursor as part of the log.
@@ -271,8 +305,8 @@ impl<'a, E: Environment> Replay<'a, E> {
     async fn scan_one(&mut self) -> Result<bool, DiskFailure> {
         loop {
             let (segment, position) = (self.growing.base_offset, self.growing.size);
-            if let Some(header) = self.batch_at(segment, position).await? {
-                self.pass_scanned(&header);
+            if let Some(found) = self.batch_at(segment, position).await? {
+                self.pass_scanned(found);
                 return Ok(true);
             }
             let next = self.end_offset;
@@ -284,7 +318,7 @@ impl<'a, E: Environment> Replay<'a, E> {
     }
 
     /// The batch at a place of a file, if it is whole and continues the log.
-    async fn batch_at(&mut self, segment: Offset, position: u64) -> Result<Option<BatchHeader>, DiskFailure> {
+    async fn batch_at(&mut self, segment: Offset, position: u64) -> Result<Option<FoundBatch>, DiskFailure> {
         let length = self.segments.get(&segment).copied().unwrap_or(0);
         let Some(bytes) = self.bytes_at(segment, position, HEADER_BYTES, length).await? else {
             return Ok(None);
@@ -297,6 +331,13 @@ impl<'a, E: Environment> Replay<'a, E> {
         if !continues {
             return Ok(None);
         }
+        let mut checksums = self.growing.checksums.as_ref().map(GrowingChecksums::fork);
+        let mut sum = |position: u64, bytes: &[u8]| {
+            if let Some(checksums) = &mut checksums {
+                checksums.extend(position, bytes);
+            }
+        };
+        sum(position, header.as_bytes());
         let mut checksum = crc32c(&header.as_bytes()[21..]);
         let (mut done, size) = (HEADER_BYTES, header.size_bytes());
         while done < size {
@@ -305,9 +346,10 @@ impl<'a, E: Environment> Replay<'a, E> {
                 return Ok(None);
             };
             checksum = crc32c_append(checksum, bytes);
+            sum(position + done as u64, bytes);
             done += count;
         }
-        Ok((checksum == header.crc()).then_some(header))
+        Ok((checksum == header.crc()).then_some(FoundBatch { header, checksums }))
     }
 
     /// `count` bytes of a file, from a window that moves forward.
@@ -410,8 +452,11 @@ impl<'a, E: Environment> Replay<'a, E> {
         self.write_run().await?;
         self.write_found().await?;
         self.growing.note_timestamp();
-        let sealed = std::mem::replace(&mut self.growing, GrowingSegment::new(base_offset));
-        self.cut_segment(&sealed).await?;
+        let begun = GrowingSegment::new(self.base.partition(), base_offset);
+        let sealed = std::mem::replace(&mut self.growing, begun);
+        self.cut_segment(&sealed, true).await?;
+        let from = checksums_from_after(Offset(self.base.checksums_from), &sealed, base_offset);
+        self.base.checksums_from = from.0;
         self.sealed.push(SegmentSummary {
             base_offset: sealed.base_offset,
             size_bytes: sealed.size,
@@ -422,15 +467,46 @@ impl<'a, E: Environment> Replay<'a, E> {
         Ok(())
     }
 
-    /// Cuts a segment and its indexes to what they hold, stable.
-    async fn cut_segment(&mut self, segment: &GrowingSegment) -> Result<(), DiskFailure> {
+    /// Cuts a segment, its indexes and its checksums to what they hold, stable.
+    async fn cut_segment(&mut self, segment: &GrowingSegment, is_sealed: bool) -> Result<(), DiskFailure> {
         let path = segment_path(&self.path, segment.base_offset, SegmentFile::Log);
         let file = self.env.open(&path, OpenMode::DirectWrite).await?;
         file.truncate(segment.size).await?;
         file.sync().await?;
         self.segments.insert(segment.base_offset, segment.size);
         self.write_index(segment.base_offset, SegmentFile::OffsetIndex, &segment.offsets).await?;
-        self.write_index(segment.base_offset, SegmentFile::TimeIndex, &segment.times).await
+        self.write_index(segment.base_offset, SegmentFile::TimeIndex, &segment.times).await?;
+        self.write_checksums(segment, is_sealed).await
+    }
+
+    async fn write_checksums(&self, segment: &GrowingSegment, is_sealed: bool) -> Result<(), DiskFailure> {
+        let path = segment_path(&self.path, segment.base_offset, SegmentFile::Checksums);
+        let Some(known) = &segment.checksums else { return Ok(()) };
+        // Of a segment that was read from its beginning, a file that is there was made from better bytes than a disk's.
+        if known.written == 0 && is_sealed && self.has_whole_checksums(&path, segment).await? {
+            return Ok(());
+        }
+        let is_there = self.checksums.contains_key(&segment.base_offset);
+        let partition = self.base.partition();
+        let Some(pending) = pending_checksums(partition, segment, segment.size, is_sealed) else {
+            if is_there && known.written == 0 {
+                // Of an end that was cut.
+                return remove_file_if_present(self.env, &path).await;
+            }
+            return Ok(());
+        };
+        let file = self.env.open(&path, OpenMode::BufferedWrite).await?;
+        file.truncate(checksum_position(u64::from(known.written))).await?;
+        write_checksums(self.env, &path, &file, &pending).await
+    }
+
+    /// Whether a checksum file is there for exactly this segment as a whole.
+    async fn has_whole_checksums(&self, path: &Path, segment: &GrowingSegment) -> Result<bool, DiskFailure> {
+        let bytes_max = checksum_position(checksum_count(segment.size)) as usize + 1;
+        let Some(bytes) = read_file(self.env, path, bytes_max).await? else { return Ok(false) };
+        let read = ChecksumFile::parse(&bytes, self.base.partition(), segment.base_offset);
+        let sealed = read.ok().and_then(|file| file.header.sealed);
+        Ok(sealed.is_some_and(|sealed| sealed.segment_bytes == segment.size))
     }
 
     async fn write_index<T: IndexEntry>(
@@ -483,6 +559,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             sealed: self.sealed,
             damage: Some(Arc::new(damage)),
             repair: None,
+            lost_checksums: self.lost_checksums,
             leftovers: Vec::new(),
         }
     }
@@ -518,7 +595,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             self.remove_segments(&beyond).await?;
             self.write_found().await?;
             let growing = self.growing.clone();
-            self.cut_segment(&growing).await?;
+            self.cut_segment(&growing, false).await?;
             replace_file(
                 self.env,
                 &leader_epoch_checkpoint(&self.path),
@@ -534,7 +611,8 @@ impl<'a, E: Environment> Replay<'a, E> {
             });
         }
         let (record, leftovers) = (self.record(), self.leftovers());
-        Ok(RecoveredPartition { record, sealed: self.sealed, damage: None, repair, leftovers })
+        let (sealed, lost_checksums) = (self.sealed, self.lost_checksums);
+        Ok(RecoveredPartition { record, sealed, damage: None, repair, lost_checksums, leftovers })
     }
 
     /// Removes segments behind the end, the last one first: a crash in between leaves a row without a hole.
@@ -544,7 +622,7 @@ impl<'a, E: Environment> Replay<'a, E> {
                 remove_file_if_present(self.env, &segment_path(&self.path, *base_offset, kind)).await?;
             }
             self.segments.remove(base_offset);
-            self.indexes.remove(base_offset);
+            self.checksums.remove(base_offset);
             self.env.sync_directory(&self.path).await?;
         }
         Ok(())
@@ -563,6 +641,12 @@ impl<'a, E: Environment> Replay<'a, E> {
         self.growing.fill_record(&mut record);
         record
     }
+}
+
+/// A whole batch that was found in a file, and what the segment's checksums are behind it.
+struct FoundBatch {
+    header: BatchHeader,
+    checksums: Option<GrowingChecksums>,
 }
 
 /// One block of a file, shorter where the file ends.

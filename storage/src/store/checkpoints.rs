@@ -26,7 +26,7 @@ use crate::format::index::{IndexEntry, index_bytes};
 use crate::format::names::{SegmentFile, segment_path, shard_checkpoint};
 use crate::log::LogShared;
 use crate::log::segment::GrowingIndex;
-use crate::log::writer::flush;
+use crate::log::writer::{flush, pending_checksums, write_checksums};
 use crate::signal::Signal;
 use crate::store::journal::JournalMark;
 use crate::store::space::WhenSpent;
@@ -249,7 +249,7 @@ async fn close<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFai
 
 /// Cuts a log's active segment to its length and completes its indexes.
 async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) -> Result<(), DiskFailure> {
-    let (segment, size, offsets, times) = {
+    let (segment, size, offsets, times, checksums) = {
         let mut state = log.state.borrow_mut();
         let active = state.active();
         // A segment begun and still empty has no file yet.
@@ -260,7 +260,9 @@ async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>)
         assert!(state.open.len() == 1 && state.pending.is_empty(), "a closing log was flushed");
         let active = state.active_mut();
         active.growing.note_timestamp();
-        (active.base_offset(), active.size(), active.growing.offsets.clone(), active.growing.times.clone())
+        let (partition, growing) = (log.identity.id, &state.active().growing);
+        let checksums = pending_checksums(partition, growing, growing.size, false);
+        (growing.base_offset, growing.size, growing.offsets.clone(), growing.times.clone(), checksums)
     };
     let path = segment_path(&log.directory, segment, SegmentFile::Log);
     let file = store.files.open(&store.env, &path, OpenMode::DirectWrite).await?;
@@ -268,6 +270,11 @@ async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>)
     file.sync().await?;
     write_index(store, log, segment, SegmentFile::OffsetIndex, &offsets).await?;
     write_index(store, log, segment, SegmentFile::TimeIndex, &times).await?;
+    if let Some(checksums) = checksums {
+        let path = segment_path(&log.directory, segment, SegmentFile::Checksums);
+        let file = store.files.open(&store.env, &path, OpenMode::BufferedWrite).await?;
+        write_checksums(&store.env, &path, &file, &checksums).await?;
+    }
     store.env.sync_directory(&log.directory).await?;
     let mut state = log.state.borrow_mut();
     let active = state.active_mut();

@@ -114,6 +114,7 @@ pub(crate) fn empty_record(identity: &LogIdentity) -> PartitionRecord {
         topic: identity.topic.to_string(),
         partition: identity.id.partition.0,
         max_timestamp: -1,
+        open_checksums: Some((0, 0)),
         ..PartitionRecord::default()
     }
 }

@@ -8,12 +8,14 @@
 //! ```
 //!
 //! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs),
-//! `passed_segments` (removing what lies below a log's start), `space` (a full disk), `files`, `read_ahead`, `statistics`.
+//! `passed_segments` (removing what lies below a log's start), `space` (a full disk), `files`, `read_ahead`, `checksum_pages`,
+//! `statistics`.
 //!
 //! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
 //! tried again; reading goes on. A full disk is no failure. No borrow of a log's state lives across an await.
 
 mod checkpoints;
+pub(crate) mod checksum_pages;
 pub(crate) mod directories;
 mod files;
 mod journal;
@@ -38,6 +40,7 @@ use crate::log::{LogShared, PartitionLog, writer};
 use crate::recovery::Recovered;
 use crate::signal::Signal;
 use checkpoints::Housekeeping;
+use checksum_pages::ChecksumPages;
 use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
@@ -87,6 +90,7 @@ pub(crate) struct StoreShared<E: Environment> {
     pub files: FileCache<E>,
     pub indexes: IndexCache,
     pub read_ahead: ReadAhead,
+    pub checksums: ChecksumPages,
     pub(crate) journal: Journal<E>,
     pub(crate) space: Space<E>,
     pub(crate) housekeeping: Housekeeping,
@@ -139,6 +143,7 @@ impl<E: Environment> LogStore<E> {
             files: FileCache::new(config.open_files_max),
             indexes: IndexCache::new(config.index_cache_bytes_max),
             read_ahead: ReadAhead::new(config.read_ahead_windows_max),
+            checksums: ChecksumPages::new(config.checksum_cache_bytes_max),
             journal,
             space,
             housekeeping: Housekeeping::default(),
@@ -529,6 +534,7 @@ impl<E: Environment> StoreShared<E> {
         self.files.forget(&log.directory);
         self.indexes.forget(&log.directory);
         self.read_ahead.forget(log.identity.id);
+        self.checksums.forget(log.identity.id);
         self.room.notify();
     }
 }

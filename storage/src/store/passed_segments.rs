@@ -24,9 +24,9 @@ use crate::store::directories::claim;
 
 // Nothing here is bounded by a number of its own: what waits are offsets of segments that exist as files.
 
-/// Every file of a segment.
-pub(crate) const SEGMENT_FILES: [SegmentFile; 3] =
-    [SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::Log];
+/// Every file of a segment. The log goes last: by it a start finds the others.
+pub(crate) const SEGMENT_FILES: [SegmentFile; 4] =
+    [SegmentFile::OffsetIndex, SegmentFile::TimeIndex, SegmentFile::Checksums, SegmentFile::Log];
 
 /// Starts to remove what a log passed, if there is anything.
 pub(crate) fn remove_soon<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>) {

@@ -37,6 +37,8 @@ pub struct StoreStatistics {
     pub tail_cache_bytes: usize,
     /// Loaded indexes.
     pub index_cache_bytes: usize,
+    /// Loaded checksums of blocks.
+    pub checksum_cache_bytes: usize,
     /// Segment files held open.
     pub open_file_count: usize,
     /// Logs there are.
@@ -98,6 +100,7 @@ impl<E: Environment> LogStore<E> {
             undurable_bytes: store.undurable_bytes.get(),
             tail_cache_bytes: store.cache_bytes.get(),
             index_cache_bytes: store.indexes.bytes(),
+            checksum_cache_bytes: store.checksums.bytes(),
             open_file_count: store.files.count(),
             log_count: store.logs.borrow().len(),
             is_short_of_space: store.space.is_short(),
