@@ -14,6 +14,7 @@ use crate::commands::dump_log::DumpLogArguments;
 use crate::commands::group::GroupArguments;
 use crate::commands::produce::ProduceArguments;
 use crate::commands::topic::TopicArguments;
+use crate::commands::verify::VerifyArguments;
 
 /// A Kafka broker on io_uring: one thread per core, an acknowledged record is on disk.
 #[derive(Parser, Debug)]
@@ -54,6 +55,8 @@ pub enum ToolCommand {
     Consume(ConsumeArguments),
     /// Show what is in the files of a data directory, and whether it is whole.
     DumpLog(DumpLogArguments),
+    /// Tell whether a data directory that no broker uses is whole.
+    Verify(VerifyArguments),
     /// Tell whether this host is fit for a broker, and what would make it better.
     Doctor(DoctorArguments),
     /// Print what a shell needs to complete this command line.

@@ -300,6 +300,39 @@ fn every_file_of_a_stopped_broker_is_shown_and_found_whole() {
 }
 
 #[test]
+fn a_stopped_brokers_directory_is_verified_and_a_running_ones_is_refused() {
+    let mut session = Session::start();
+    session.run_with("produce dumped", b"one\ntwo\n").well();
+    let data = session.broker.data().to_owned();
+    let verify = || ringlog_with(&format!("verify --json {}", data.display()), b"");
+    let refused = verify();
+    assert_eq!(refused.code, 1);
+    assert!(refused.problem.contains("in use"), "{}", refused.problem);
+    assert_eq!(session.broker.terminate().code(), Some(0));
+
+    let items = objects(&verify().well());
+    assert!(items.iter().all(|item| item["type"] == "summary"), "{items:?}");
+    assert_eq!((&items[0]["logs"], &items[0]["damage"]), (&1.into(), &0.into()));
+
+    // The leader epoch of the first batch: no checksum of Kafka's covers it.
+    let segment = data.join("dumped-0/00000000000000000000.log");
+    let mut bytes = std::fs::read(&segment).expect("the segment is there");
+    bytes[15] ^= 1;
+    std::fs::write(&segment, &bytes).expect("the segment is ours");
+    let damaged = verify();
+    assert_eq!(damaged.code, 5, "{}", damaged.problem);
+    let items = objects(&damaged.output);
+    let damage = items.iter().find(|item| item["type"] == "damage").expect("it is told");
+    assert_eq!((&damage["first_byte"], &damage["first_offset"]), (&0.into(), &0.into()));
+    assert!(
+        damage["file"].as_str().expect("a path").ends_with("dumped-0/00000000000000000000.log"),
+        "{damage}"
+    );
+    let text = ringlog_with(&format!("verify {}", data.display()), b"");
+    assert!(text.output.contains("DAMAGED") && text.output.contains("what to do:"), "{}", text.output);
+}
+
+#[test]
 fn damage_is_told_with_its_place_and_the_rest_is_still_shown() {
     let session = stopped_with_three_records();
     let segment = session.broker.data().join("dumped-0/00000000000000000000.log");

@@ -9,7 +9,7 @@
 //! - [`output`], [`table`], [`failure`]: what is printed, and how a command ends
 //! - [`topic`], [`cluster`], [`config`], [`group`]: what a cluster holds
 //! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
-//! - [`dump_log`]: what is in the files of a data directory
+//! - [`dump_log`], [`verify`]: what is in the files of a data directory, and whether it is whole
 //! - [`doctor`]: whether this host is fit for a broker
 //! - [`time`]: moments as people write them
 //! - [`completions`]: for shells
@@ -34,6 +34,7 @@ pub mod record_format;
 pub mod table;
 pub mod time;
 pub mod topic;
+pub mod verify;
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -64,6 +65,7 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
         ToolCommand::Produce(arguments) => produce::run(arguments, io::stdin().lock(), sink)?,
         ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
         ToolCommand::DumpLog(arguments) => dump_log::run(arguments, sink)?,
+        ToolCommand::Verify(arguments) => verify::run(arguments, sink)?,
         ToolCommand::Doctor(arguments) => doctor::run(arguments, sink)?,
         ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
     }

@@ -12,6 +12,7 @@
 //! - [`retention`]: which segments a log may give up
 //! - [`log`]: one partition's log; [`store`]: all logs of a shard, their journal and checkpoints
 //! - [`recovery`]: what a start makes of the files it finds
+//! - [`verify`](mod@verify): whether they are whole, found out by reading alone
 #![forbid(unsafe_code)]
 
 pub mod config;
@@ -24,6 +25,7 @@ pub mod recovery;
 pub mod retention;
 mod signal;
 pub mod store;
+pub mod verify;
 
 pub use config::{Durability, LogConfig, StoreConfig};
 pub use failure::{AppendError, Damage, ReadError, RetireError, StoreFailure};

@@ -392,7 +392,7 @@ pub fn each_frame(bytes: &[u8]) -> impl Iterator<Item = Result<ReadFrame, FrameF
 }
 
 /// Whether a whole frame begins anywhere behind the damaged one.
-fn a_frame_follows(damaged: &[u8]) -> bool {
+pub(crate) fn a_frame_follows(damaged: &[u8]) -> bool {
     (1..damaged.len()).any(|position| Frame::at_start(&damaged[position..]).is_ok())
 }
 

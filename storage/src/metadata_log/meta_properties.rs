@@ -116,7 +116,7 @@ impl MetaProperties {
         Ok(())
     }
 
-    fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let MetaProperties { cluster_id, node_id, directory_id } = self;
         format!(
             "#\ncluster.id={cluster_id}\ndirectory.id={directory_id}\nnode.id={node_id}\nversion={VERSION}\n"
@@ -124,7 +124,7 @@ impl MetaProperties {
     }
 }
 
-fn parse(bytes: &[u8]) -> Result<MetaProperties, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<MetaProperties, String> {
     let text = std::str::from_utf8(bytes).map_err(|_| "it is no text".to_owned())?;
     let entries =
         properties::parse(text).map_err(|error| format!("line {}: {}", error.line, error.reason))?;
