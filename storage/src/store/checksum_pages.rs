@@ -16,9 +16,12 @@ pub(crate) const PAGE_CHECKSUMS: u64 = 1024;
 /// Files that do not hold what they should and were told of.
 const DISTRUSTED_MAX: usize = 256;
 
+/// A page, and when it was last used.
+type Kept = (Rc<Vec<u32>>, u64);
+
 /// All of a shard.
 pub(crate) struct ChecksumPages {
-    pages: RefCell<BTreeMap<(Place, u64), (Rc<Vec<u32>>, u64)>>,
+    pages: RefCell<BTreeMap<(Place, u64), Kept>>,
     distrusted: RefCell<VecDeque<Place>>,
     uses: Cell<u64>,
     bytes: Cell<usize>,
