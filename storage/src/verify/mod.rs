@@ -106,7 +106,9 @@ pub fn verify(files: &impl Files, data_dir: &Path, watcher: &mut dyn Watcher) ->
         partition::all(&mut look, data_dir, &Default::default(), &Default::default())?;
         return Ok(look.totals);
     };
-    if !is_named && lives.records().next().is_some() {
+    // Of several directories only one has it.
+    let has_log = look.list(data_dir)?.iter().any(|file| file.name == "metadata.log");
+    if has_log && !is_named && lives.records().next().is_some() {
         own::metadata_is_lost(&mut look, data_dir);
     }
     let journaled = own::journals(&mut look, data_dir, &lives)?;
