@@ -18,9 +18,10 @@
 //! after the sign was hung out. Wakers of a shard are woken on its own thread only.
 
 use std::future::Future;
+use std::rc::Rc;
 use std::time::Duration;
 
-use glommio::LocalExecutor;
+use glommio::{Latency, LocalExecutor, Shares};
 
 use super::clock;
 use super::driver::Driver;
@@ -29,32 +30,40 @@ use super::readiness::Readiness;
 /// The executor's preemption timer: it must not go off between two looks of the executor at its tasks.
 pub(super) const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 60 * 60);
 
+/// What the pump's own queue weighs: as little as the least of the others. The executor runs the queue that has used
+/// the least time by its weight, so whoever is ready goes before the pump, and after a while of that the pump does.
+/// In a heavy queue it would turn in vain until a light one has its right to a turn.
+const SHARES: usize = 50;
+
 /// How often tasks that ready each other run on before the kernel hears what they have asked for so far.
 const ROUNDS_MAX: usize = 4;
 
 /// Runs tasks on this thread, sleeping while none is ready, until `is_over` says so.
 pub(super) fn host(
     executor: &LocalExecutor,
-    driver: &Driver,
-    readiness: &Readiness,
+    driver: Rc<Driver>,
+    readiness: Readiness,
     idle_spin: Duration,
     start: impl Future<Output = ()> + 'static,
-    is_over: impl Fn() -> bool,
+    is_over: impl Fn() -> bool + 'static,
 ) {
     executor.run(async {
         glommio::spawn_local(readiness.track(start)).detach();
-        pump(driver, readiness, idle_spin, is_over).await;
+        let queue =
+            glommio::executor().create_task_queue(Shares::Static(SHARES), Latency::NotImportant, "pump");
+        let pump = pump(driver, readiness, idle_spin, is_over);
+        glommio::spawn_local_into(pump, queue).expect("the queue was just made").await;
     });
 }
 
 /// Turns the ring until all is over.
-async fn pump(driver: &Driver, readiness: &Readiness, idle_spin: Duration, is_over: impl Fn() -> bool) {
+async fn pump(driver: Rc<Driver>, readiness: Readiness, idle_spin: Duration, is_over: impl Fn() -> bool) {
     let mut last_active = clock::now();
     while !is_over() {
         if driver.reap() | driver.deliver() {
             last_active = clock::now();
         }
-        run_ready_tasks(readiness).await;
+        run_ready_tasks(&readiness).await;
         if !readiness.none_ready() || is_over() || clock::now().since(last_active) < idle_spin {
             driver.submit();
         } else if driver.rest() {

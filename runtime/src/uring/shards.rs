@@ -241,7 +241,8 @@ where
         let ended = live(shard, shard_count, living, tracking, |env| main(env, mailbox)).await;
         *told.borrow_mut() = Some(ended);
     };
-    host(&executor, &driver, &readiness, idle_spin, life, || outcome.borrow().is_some());
+    let ended = outcome.clone();
+    host(&executor, driver, readiness, idle_spin, life, move || ended.borrow().is_some());
     outcome.take().expect("a shard is hosted until it has ended")
 }
 
