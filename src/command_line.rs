@@ -81,7 +81,7 @@ pub struct StartArguments {
     /// This broker's id [node.id; default 1].
     #[arg(long, value_name = "ID")]
     pub node_id: Option<i32>,
-    /// How many cores to use, each with a thread of its own [ringlog.cores; default all].
+    /// How many cores to use, each with a thread of its own [ringlog.cores; default all but one, which is left to the kernel].
     #[arg(long, value_name = "COUNT")]
     pub cores: Option<u16>,
     /// What an acknowledgement promises [ringlog.durability; default durable].

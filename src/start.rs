@@ -59,8 +59,9 @@ fn run(arguments: &StartArguments) -> Result<(), Box<dyn Error>> {
     };
     let start = Arc::new(broker_start(config, cores.len() as u64, unusable)?);
     let report = Arc::new(report);
+    let told: Arc<str> = format!("{} (cores {})", cores.len(), comma_separated(&cores)).into();
     uring::run_shards(shards, move |env: UringEnvironment, mailbox: Mailbox| {
-        run_shard(env, mailbox, start.clone(), report.clone())
+        run_shard(env, mailbox, start.clone(), told.clone(), report.clone())
     })?;
     Ok(())
 }
@@ -105,12 +106,13 @@ async fn run_shard(
     env: UringEnvironment,
     mailbox: Mailbox,
     start: Arc<BrokerStart>,
+    shards: Arc<str>,
     report: Arc<HostReport>,
 ) {
     let ended = if env.shard().0 == 0 {
         let stop = env.stop_requested();
-        let (config, shard_count) = (start.config.clone(), env.shard_count());
-        let banner = move |listening: Listening<'_>| print_banner(&config, shard_count, &report, &listening);
+        let config = start.config.clone();
+        let banner = move |listening: Listening<'_>| print_banner(&config, &shards, &report, &listening);
         run_first_shard(env, mailbox, start, stop, banner).await
     } else {
         run_other_shard(env, mailbox, start).await
@@ -177,7 +179,7 @@ fn start_logging(format: LogFormat) {
     }
 }
 
-fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, listening: &Listening<'_>) {
+fn print_banner(config: &BrokerConfig, shards: &str, report: &HostReport, listening: &Listening<'_>) {
     let addresses: Vec<String> = listening.addresses.iter().map(SocketAddr::to_string).collect();
     let durability = match config.durability {
         Durability::Durable => "durable: an acknowledged record is on stable storage",
@@ -189,7 +191,7 @@ fn print_banner(config: &BrokerConfig, shard_count: u16, report: &HostReport, li
         format!("  metrics      {}", metrics(config, listening)),
         format!("  data in      {}", data_in(listening)),
         format!("  durability   {durability}"),
-        format!("  shards       {shard_count}, idle spin {} us", config.idle_spin.as_micros()),
+        format!("  shards       {shards}, idle spin {} us", config.idle_spin.as_micros()),
         format!("  cluster      {}, {} topics", listening.image.cluster_id(), listening.image.topic_count()),
         format!("  last stop    {}", last_stop(listening)),
         format!("  host         {report}\n"),
@@ -231,16 +233,24 @@ fn last_stop(listening: &Listening<'_>) -> String {
     )
 }
 
-/// The first of the cores this process may use.
+/// The last of the cores this process may use: so many, or all but one. The first is left to the kernel (interrupts,
+/// network, disk) and to what has no core of its own, as long as another is there.
+/// docs/decisions/2026-11-30-one-core-is-left-to-the-kernel.md measures what that brings.
 fn cores(count: Option<u16>) -> Result<Vec<usize>, String> {
-    let mut cores = uring::usable_cores();
-    let Some(count) = count else { return Ok(cores) };
-    let count = usize::from(count);
-    if count == 0 || count > cores.len() {
-        return Err(format!("{count} cores are asked for; this process may use 1 to {}", cores.len()));
+    last_cores(uring::usable_cores(), count)
+}
+
+fn last_cores(mut usable: Vec<usize>, count: Option<u16>) -> Result<Vec<usize>, String> {
+    let all_but_one = usable.len().saturating_sub(1).max(1);
+    let count = count.map_or(all_but_one, usize::from);
+    if count == 0 || count > usable.len() {
+        return Err(format!("{count} cores are asked for; this process may use 1 to {}", usable.len()));
     }
-    cores.truncate(count);
-    Ok(cores)
+    Ok(usable.split_off(usable.len() - count))
+}
+
+fn comma_separated(cores: &[usize]) -> String {
+    cores.iter().map(usize::to_string).collect::<Vec<_>>().join(", ")
 }
 
 fn absent_features(arguments: &StartArguments) -> Result<Vec<Feature>, Box<dyn Error>> {
@@ -249,4 +259,26 @@ fn absent_features(arguments: &StartArguments) -> Result<Vec<Feature>, Box<dyn E
 
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_core_is_left_to_the_kernel_unless_it_is_the_only_one_or_asked_for() {
+        assert_eq!(last_cores(vec![0, 1, 2, 3], None), Ok(vec![1, 2, 3]));
+        assert_eq!(last_cores(vec![0, 1], None), Ok(vec![1]));
+        assert_eq!(last_cores(vec![5], None), Ok(vec![5]));
+        assert_eq!(last_cores(vec![0, 1, 2, 3], Some(2)), Ok(vec![2, 3]));
+        assert_eq!(last_cores(vec![0, 1], Some(2)), Ok(vec![0, 1]));
+    }
+
+    #[test]
+    fn more_cores_than_there_are_is_refused() {
+        assert_eq!(
+            last_cores(vec![0, 1], Some(3)),
+            Err("3 cores are asked for; this process may use 1 to 2".to_owned())
+        );
+    }
 }

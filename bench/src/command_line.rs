@@ -107,7 +107,7 @@ pub struct TargetArguments {
 #[derive(Args, Debug, Clone, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct OwnArguments {
-    /// The core this program keeps to [default: the last one it may use].
+    /// The core this program keeps to [default: the first one it may use].
     #[arg(long, value_name = "CORE")]
     pub core: Option<usize>,
     /// Poll this long before sleeping: sends are more exactly on time, and the core is busy.
@@ -380,7 +380,7 @@ pub struct RunArguments {
     /// Confine the brokers to these cores, as taskset takes them [default: all].
     #[arg(long, value_name = "CORES")]
     pub broker_cores: Option<String>,
-    /// The core this program keeps to [default: the last one it may use].
+    /// The core this program keeps to [default: the first one it may use].
     #[arg(long, value_name = "CORE")]
     pub core: Option<usize>,
     /// Do not measure the disk first.

@@ -171,6 +171,8 @@ class Broker:
             "controller.listener.names=CONTROLLER",
             "inter.broker.listener.name=PLAINTEXT",
             f"log.dirs={self.data}",
+            # Several shards, so that requests cross from one to another.
+            f"ringlog.cores={len(os.sched_getaffinity(0))}",
             "num.partitions=12",
             "log.segment.bytes=67108864",
             "log.retention.check.interval.ms=1000",

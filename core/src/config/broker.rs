@@ -65,7 +65,7 @@ pub struct BrokerConfig {
     pub disk_reserve_bytes: u64,
     /// `ringlog.durability`, for topics that do not say.
     pub durability: Durability,
-    /// `ringlog.cores`; `None` for all.
+    /// `ringlog.cores`; `None` for all but one.
     pub cores: Option<u16>,
     /// `ringlog.idle.spin.us`.
     pub idle_spin: Duration,

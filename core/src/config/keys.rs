@@ -831,7 +831,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         scope: Scope::Broker,
         synonyms: &[],
         effect: Effect::Applied,
-        documentation: "Cores to run on; 0 takes all this process may use.",
+        documentation: "Cores to run on, the last of those this process may use; 0 takes all but the first, which is left to the kernel.",
     },
     ConfigKey {
         name: "ringlog.idle.spin.us",
