@@ -156,6 +156,8 @@ fn broker_start(
         producers_max: limits.state.producers_per_partition_max,
         free_bytes_min: config.disk_free_bytes_min,
         reserve_bytes: config.disk_reserve_bytes / shard_count,
+        scrub_period: config.scrub_period,
+        scrub_bytes_per_second_max: config.scrub_bytes_per_second_max / shard_count,
         ..StoreConfig::production()
     };
     Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store, unusable })

@@ -110,9 +110,9 @@ pub enum TaskClass {
     Network,
     /// Following leaders and serving followers.
     Replication,
-    /// Write-behind, checkpoints, retention, scrubbing: must go on, may wait.
+    /// Write-behind, checkpoints, retention: must go on, may wait.
     Storage,
-    /// Rewriting segments.
+    /// Rewriting segments, scrubbing.
     Compaction,
     /// Administration, metrics.
     Admin,

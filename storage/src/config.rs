@@ -88,6 +88,10 @@ pub struct StoreConfig {
     pub index_cache_bytes_max: usize,
     /// Loaded checksums of blocks, per shard: 4 bytes for 4 KiB.
     pub checksum_cache_bytes_max: usize,
+    /// Everything is read again within so long, to find damage; zero for never.
+    pub scrub_period: Duration,
+    /// And no faster than this, per shard.
+    pub scrub_bytes_per_second_max: u64,
     /// Idempotent producers remembered per partition.
     pub producers_max: usize,
     /// With less free on the file system, batches of clients are to be refused. At most a tenth of it counts.
@@ -120,6 +124,8 @@ impl StoreConfig {
             read_ahead_windows_max: 32,
             index_cache_bytes_max: 16 << 20,
             checksum_cache_bytes_max: 2 << 20,
+            scrub_period: Duration::from_secs(7 * 24 * 3_600),
+            scrub_bytes_per_second_max: 8 << 20,
             producers_max: 4096,
             free_bytes_min: 512 << 20,
             reserve_bytes: 64 << 20,
@@ -148,6 +154,8 @@ impl StoreConfig {
             read_ahead_windows_max: 2,
             index_cache_bytes_max: 1 << 10,
             checksum_cache_bytes_max: 64,
+            scrub_period: Duration::ZERO,
+            scrub_bytes_per_second_max: 16 << 20,
             producers_max: 8,
             free_bytes_min: 64 << 10,
             reserve_bytes: 64 << 10,

@@ -142,6 +142,11 @@ families! {
         ARENA_MAPPED_BYTES = "ringlog_arena_mapped_bytes", Gauge, ["shard"], "I/O memory taken from the system.";
         ARENA_MAX_BYTES = "ringlog_arena_max_bytes", Gauge, ["shard"], "The most I/O memory the shard may use.";
         TAIL_CACHE_BYTES = "ringlog_tail_cache_bytes", Gauge, ["shard"], "Of the arena: what was appended last, kept for readers.";
+        SCRUBBED_BYTES = "ringlog_scrubbed_bytes_total", Counter, ["shard"], "Bytes of segments read again to find damage (ringlog.scrub.period.ms).";
+        SCRUB_ROUNDS = "ringlog_scrub_rounds_total", Counter, ["shard"], "How often everything was.";
+        CHECKSUM_FILES_MADE = "ringlog_checksum_files_made_total", Counter, ["shard"], "Checksum files made of segments that had none.";
+        DAMAGED_PLACES = "ringlog_damaged_places", Gauge, ["shard"], "Damaged places that scrubbing found in segments that are there, at most 1024 for each data directory; their records are not served.";
+        CHECKSUM_CACHE_BYTES = "ringlog_checksum_cache_bytes", Gauge, ["shard"], "Loaded checksums of blocks.";
         INDEX_CACHE_BYTES = "ringlog_index_cache_bytes", Gauge, ["shard"], "Loaded indexes of old segments.";
         OPEN_FILES = "ringlog_open_segment_files", Gauge, ["shard"], "Segment files held open.";
     }

@@ -115,6 +115,11 @@ impl<E: Environment> Shard<E> {
         // Of all its directories: samples with the same labels add up.
         samples.add(&family::UNDURABLE_BYTES, shard(), store.undurable_bytes);
         samples.add(&family::TAIL_CACHE_BYTES, shard(), store.tail_cache_bytes);
+        samples.add(&family::SCRUBBED_BYTES, shard(), store.scrubbed_bytes);
+        samples.add(&family::SCRUB_ROUNDS, shard(), store.scrub_rounds);
+        samples.add(&family::CHECKSUM_FILES_MADE, shard(), store.checksum_files_made);
+        samples.add(&family::DAMAGED_PLACES, shard(), store.damaged_places);
+        samples.add(&family::CHECKSUM_CACHE_BYTES, shard(), store.checksum_cache_bytes);
         samples.add(&family::INDEX_CACHE_BYTES, shard(), store.index_cache_bytes);
         samples.add(&family::OPEN_FILES, shard(), store.open_file_count);
     }

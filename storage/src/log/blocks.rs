@@ -129,7 +129,7 @@ impl<E: Environment> PartitionLog<E> {
     fn known_checksums(&self, segment: Offset, blocks: Range<u64>) -> Known {
         let state = self.log.state.borrow();
         let Some(open) = state.open_segment(segment) else {
-            return if segment < state.checksums_from { Known::Nowhere } else { Known::Sealed };
+            return Known::Sealed;
         };
         let Some(checksums) = &open.growing.checksums else { return Known::Nowhere };
         let written = u64::from(checksums.written);
@@ -154,7 +154,12 @@ impl<E: Environment> PartitionLog<E> {
         let Some(bytes) =
             self.checksum_bytes(place, checksum_position(first), count * CHECKSUM_BYTES).await?
         else {
-            self.distrust(place, "it is gone");
+            // A segment of an earlier build, or of Kafka, never had one.
+            if place.segment < self.log.state.borrow().checksums_from {
+                self.store.checksums.distrust(place);
+            } else {
+                self.distrust(place, "it is gone");
+            }
             return Ok(None);
         };
         let checksums = Rc::new(parse_checksums(&bytes));

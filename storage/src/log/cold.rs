@@ -141,7 +141,11 @@ impl<E: Environment> ColdRead<'_, E> {
 
     /// Where the next batch may begin behind one whose header lies in blocks that are damaged up to `damage_end`: as far on as
     /// the header says, if that is in them too or a batch stands there, else where the index knows of one.
-    async fn place_behind(&self, position: u64, damage_end: u64) -> Result<Option<u64>, ReadError> {
+    pub(super) async fn place_behind(
+        &self,
+        position: u64,
+        damage_end: u64,
+    ) -> Result<Option<u64>, ReadError> {
         let (start, buffer) = self.read_blocks(position, HEADER_BYTES).await?;
         let window = Window::new(start, buffer.freeze(), self.extent.limit);
         let announced = window.bytes_from(position).get(LENGTH_BYTES).map_or(0, |length| {
@@ -311,7 +315,7 @@ impl<E: Environment> ColdRead<'_, E> {
         Ok(Window::new(start, buffer.freeze(), limit))
     }
 
-    async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
+    pub(super) async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
         let store = store_of(self.log);
         let start = block_floor(position);
         let wanted = (position - start) + wanted as u64;

@@ -335,6 +335,20 @@ impl<E: Environment> PartitionLog<E> {
         Ok(pending.iter().find(is_behind).copied())
     }
 
+    /// The last index entry of a segment for a batch that begins at `position` or before.
+    pub(super) async fn offset_entry_at_or_before(
+        &self,
+        segment: Offset,
+        position: u64,
+    ) -> Result<Option<OffsetEntry>, ReadError> {
+        let is_before = |entry: &&OffsetEntry| u64::from(entry.position) <= position;
+        let written = self.log.state.borrow().open_segment(segment).map(|open| open.growing.offsets.written);
+        let entries = self.offset_entries(segment, written).await?;
+        let state = self.log.state.borrow();
+        let pending = state.open_segment(segment).map_or(&[][..], |open| &open.growing.offsets.pending);
+        Ok(pending.iter().rfind(is_before).or(entries.iter().rfind(is_before)).copied())
+    }
+
     /// The entries in an offset index's file, `written` of them if the segment is still open.
     async fn offset_entries(
         &self,

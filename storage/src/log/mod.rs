@@ -10,6 +10,7 @@
 //! - [`PartitionLog`]: what the broker holds
 //! - `state`: what a log is at one moment; `segment`, `tail`: its growing segment and its bytes in memory
 //! - `writer`: from memory into files; [`read`], `cold`, `blocks`, `lookup`: back out
+//! - `scrubbing`: looking at segments again
 //! - `retiring`: giving up the oldest segments, as `retention` plans it
 
 mod blocks;
@@ -17,6 +18,7 @@ mod cold;
 mod lookup;
 pub mod read;
 mod retiring;
+mod scrubbing;
 pub(crate) mod segment;
 pub(crate) mod state;
 pub(crate) mod tail;

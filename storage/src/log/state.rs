@@ -568,6 +568,18 @@ impl LogState {
         }
     }
 
+    /// Whether a segment is part of the log.
+    pub fn has_segment(&self, base_offset: Offset) -> bool {
+        self.open_segment(base_offset).is_some()
+            || self.sealed.binary_search_by_key(&base_offset, |segment| segment.base_offset).is_ok()
+    }
+
+    /// The bytes of all segments.
+    pub fn size_bytes(&self) -> u64 {
+        let open = self.open.iter().map(OpenSegment::size);
+        self.sealed.iter().map(|segment| segment.size_bytes).chain(open).sum()
+    }
+
     /// Every segment, oldest first.
     pub fn segments(&self) -> Vec<SegmentSummary> {
         let open = self.open.iter().map(OpenSegment::summary);

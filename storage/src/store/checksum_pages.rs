@@ -87,6 +87,11 @@ impl ChecksumPages {
         true
     }
 
+    /// A segment's file was made anew.
+    pub fn trust(&self, place: Place) {
+        self.distrusted.borrow_mut().retain(|other| *other != place);
+    }
+
     /// Forgets a partition.
     pub fn forget(&self, partition: TopicPartition) {
         self.distrusted.borrow_mut().retain(|place| place.partition != partition);

@@ -41,7 +41,7 @@ pub(crate) struct ClaimedDirectories {
 }
 
 /// The right to work on a directory; gone with its holder, finished or not.
-pub(super) struct Claim<'c> {
+pub(crate) struct Claim<'c> {
     claimed: &'c ClaimedDirectories,
     path: PathBuf,
 }
@@ -54,7 +54,7 @@ impl Drop for Claim<'_> {
 }
 
 /// Waits until no other task works on a directory.
-pub(super) async fn claim<'c>(claimed: &'c ClaimedDirectories, directory: &Path) -> Claim<'c> {
+pub(crate) async fn claim<'c>(claimed: &'c ClaimedDirectories, directory: &Path) -> Claim<'c> {
     claimed.changed.when(|| claimed.paths.borrow_mut().insert(directory.to_owned())).await;
     Claim { claimed, path: directory.to_owned() }
 }

@@ -27,12 +27,14 @@ type FileKey = (PathBuf, u8);
 pub(crate) struct FileCache<E: Environment> {
     files: RefCell<BTreeMap<FileKey, (E::File, u64)>>,
     uses: Cell<u64>,
+    /// How often files were given up by name: what was opened meanwhile may have another name by now.
+    forgets: Cell<u64>,
     files_max: usize,
 }
 
 impl<E: Environment> FileCache<E> {
     pub fn new(files_max: usize) -> FileCache<E> {
-        FileCache { files: RefCell::default(), uses: Cell::new(0), files_max }
+        FileCache { files: RefCell::default(), uses: Cell::new(0), forgets: Cell::new(0), files_max }
     }
 
     /// The open file, opened if it is not.
@@ -43,7 +45,11 @@ impl<E: Environment> FileCache<E> {
             *used = self.uses.get();
             return Ok(file.clone());
         }
+        let forgets = self.forgets.get();
         let file = env.open(path, mode).await?;
+        if self.forgets.get() != forgets {
+            return Ok(file);
+        }
         let mut files = self.files.borrow_mut();
         while files.len() >= self.files_max {
             let oldest = files.iter().min_by_key(|(_, (_, used))| *used).map(|(key, _)| key.clone());
@@ -55,6 +61,7 @@ impl<E: Environment> FileCache<E> {
 
     /// Gives up every file of a directory, as before it is renamed.
     pub fn forget(&self, directory: &Path) {
+        self.forgets.set(self.forgets.get() + 1);
         self.files.borrow_mut().retain(|(path, _), _| !path.starts_with(directory));
     }
 

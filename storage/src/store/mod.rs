@@ -4,12 +4,13 @@
 //!   LogStore ─┬─ logs, by topic id and partition
 //!             ├─ journal: one commit loop          (task, class Network)
 //!             ├─ housekeeping: flushes, checkpoints (task, class Storage)
+//!             ├─ scrubber: reads everything again    (task, class Compaction)
 //!             └─ open files, loaded indexes, read-ahead: bounded, given up oldest first
 //! ```
 //!
 //! Reading order: this file, `journal`, `checkpoints`; then `directories` (making and deleting logs),
 //! `passed_segments` (removing what lies below a log's start), `space` (a full disk), `files`, `read_ahead`, `checksum_pages`,
-//! `statistics`.
+//! `scrub`, `statistics`.
 //!
 //! Always true: after the first failed write or sync nothing is acknowledged, nothing is written, nothing is
 //! tried again; reading goes on. A full disk is no failure. No borrow of a log's state lives across an await.
@@ -21,6 +22,7 @@ mod files;
 mod journal;
 pub(crate) mod passed_segments;
 pub(crate) mod read_ahead;
+pub(crate) mod scrub;
 pub(crate) mod space;
 pub(crate) mod statistics;
 
@@ -45,6 +47,7 @@ use directories::ClaimedDirectories;
 use files::{FileCache, IndexCache};
 use journal::Journal;
 use read_ahead::ReadAhead;
+use scrub::Scrubber;
 use space::{Space, WhenSpent};
 use statistics::StoreCounts;
 
@@ -74,7 +77,7 @@ pub(crate) struct StoreShared<E: Environment> {
     recovered: Arc<Recovered>,
     logs: RefCell<BTreeMap<TopicPartition, Rc<LogShared>>>,
     /// Directories being made or renamed.
-    claimed_directories: ClaimedDirectories,
+    pub(crate) claimed_directories: ClaimedDirectories,
     /// Deleted logs that recovery's record still knows.
     deleted: RefCell<Vec<TopicPartition>>,
     failure: RefCell<Option<Rc<DiskFailure>>>,
@@ -91,6 +94,7 @@ pub(crate) struct StoreShared<E: Environment> {
     pub indexes: IndexCache,
     pub read_ahead: ReadAhead,
     pub checksums: ChecksumPages,
+    pub scrubber: Scrubber,
     pub(crate) journal: Journal<E>,
     pub(crate) space: Space<E>,
     pub(crate) housekeeping: Housekeeping,
@@ -144,6 +148,7 @@ impl<E: Environment> LogStore<E> {
             indexes: IndexCache::new(config.index_cache_bytes_max),
             read_ahead: ReadAhead::new(config.read_ahead_windows_max),
             checksums: ChecksumPages::new(config.checksum_cache_bytes_max),
+            scrubber: Scrubber::default(),
             journal,
             space,
             housekeeping: Housekeeping::default(),
@@ -156,6 +161,7 @@ impl<E: Environment> LogStore<E> {
         shared.env.spawn(TaskClass::Network, journal::run(shared.clone()));
         shared.env.spawn(TaskClass::Storage, checkpoints::run(shared.clone()));
         shared.env.spawn(TaskClass::Storage, space::run(shared.clone()));
+        shared.env.spawn(TaskClass::Compaction, scrub::run(shared.clone()));
         shared.space.begin_waiting();
         Ok(LogStore { shared })
     }
@@ -220,6 +226,7 @@ impl<E: Environment> LogStore<E> {
         store.room.notify();
         store.journal.notify();
         store.housekeeping.notify();
+        store.scrubber.notify();
         store.advanced.when(|| store.is_over()).await;
         match store.failure() {
             Some(failure) => Err(StoreFailure::Fenced(failure)),
@@ -336,6 +343,7 @@ impl<E: Environment> StoreShared<E> {
         self.journal.notify();
         self.housekeeping.notify();
         self.space.notify();
+        self.scrubber.notify();
         for log in self.all_logs() {
             log.changed.notify();
         }

@@ -39,6 +39,14 @@ pub struct StoreStatistics {
     pub index_cache_bytes: usize,
     /// Loaded checksums of blocks.
     pub checksum_cache_bytes: usize,
+    /// Bytes of segments that were read again to find damage.
+    pub scrubbed_bytes: u64,
+    /// How often everything was.
+    pub scrub_rounds: u64,
+    /// Checksum files made of segments that had none.
+    pub checksum_files_made: u64,
+    /// Damaged places known, of segments that are there.
+    pub damaged_places: usize,
     /// Segment files held open.
     pub open_file_count: usize,
     /// Logs there are.
@@ -101,6 +109,10 @@ impl<E: Environment> LogStore<E> {
             tail_cache_bytes: store.cache_bytes.get(),
             index_cache_bytes: store.indexes.bytes(),
             checksum_cache_bytes: store.checksums.bytes(),
+            scrubbed_bytes: store.scrubber.bytes(),
+            scrub_rounds: store.scrubber.rounds(),
+            checksum_files_made: store.scrubber.files_made(),
+            damaged_places: store.damaged_places(),
             open_file_count: store.files.count(),
             log_count: store.logs.borrow().len(),
             is_short_of_space: store.space.is_short(),

@@ -1,0 +1,209 @@
+//! What nobody reads is read again: damage is found within the period, told once, and nothing else is refused for it.
+
+mod support;
+
+use std::path::Path;
+use std::time::Duration;
+
+use ringlog_core::ids::Offset;
+use ringlog_runtime::environment::Environment;
+use ringlog_runtime::memory::{MemoryWorld, Options};
+use ringlog_storage::format::checksums::{ChecksumFile, SegmentSeed};
+use ringlog_storage::{AtLeastOne, LogConfig, ReadError, StoreConfig};
+use support::{Session, Setup, id};
+
+const LOG: &str = "/data/topic-0/00000000000000000000.log";
+const CHECKSUMS: &str = "/data/topic-0/00000000000000000000.checksums";
+const PERIOD: Duration = Duration::from_secs(3_600);
+
+fn scrubbed_setup() -> Setup {
+    let config = StoreConfig { scrub_period: PERIOD, ..StoreConfig::production() };
+    Setup { config, log_config: LogConfig::default(), ..Setup::tiny(1, 1) }
+}
+
+fn world() -> MemoryWorld {
+    MemoryWorld::new(11, Options::quiet())
+}
+
+/// A sealed segment of 60 batches with an active one behind it, closed.
+fn closed_log(world: &MemoryWorld, setup: &Setup) {
+    world.run_until(async {
+        let session = setup.open(world).await;
+        for salt in 0..60 {
+            assert!(setup.append(&session, 0, 2, 300, salt).await);
+        }
+        setup.wait_until_promised(&session, 0).await;
+        session.logs[&0].roll();
+        assert!(setup.append(&session, 0, 1, 10, 9).await);
+        session.stores[0].close().await.expect("closes");
+    });
+    world.kill();
+}
+
+async fn reopened(world: &MemoryWorld, setup: &Setup) -> Session {
+    let mut session = Setup { partitions: 0, ..setup.clone() }.open(world).await;
+    session.logs.insert(0, setup.create(&session, 0).await);
+    session
+}
+
+async fn wait(session: &Session, how_long: Duration) {
+    session.env.sleep_until(session.env.now() + how_long).await;
+}
+
+#[test]
+fn everything_is_read_within_the_period_and_not_much_before() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        let size: u64 = session.logs[&0].segments()[0].size_bytes;
+        wait(&session, PERIOD * 3).await;
+        let statistics = session.stores[0].statistics();
+        assert!(statistics.scrub_rounds >= 2, "{statistics:?}");
+        let rounds = statistics.scrub_rounds;
+        assert!(
+            (size * rounds..=(size + 4096) * (rounds + 1)).contains(&statistics.scrubbed_bytes),
+            "{statistics:?}"
+        );
+        assert_eq!((statistics.damaged_places, statistics.checksum_files_made), (0, 0));
+    });
+}
+
+#[test]
+fn a_period_of_zero_reads_nothing() {
+    let (world, mut setup) = (world(), scrubbed_setup());
+    setup.config.scrub_period = Duration::ZERO;
+    closed_log(&world, &setup);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        wait(&session, PERIOD * 3).await;
+        let statistics = session.stores[0].statistics();
+        assert_eq!((statistics.scrubbed_bytes, statistics.scrub_rounds), (0, 0));
+    });
+}
+
+#[test]
+fn damage_that_nobody_asked_for_is_found_and_counted_once() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    // A leader epoch: no checksum of Kafka's covers it.
+    let batch_bytes = setup.model.borrow()[&0].batches[0].bytes.len() as u64;
+    world.disk().corrupt(LOG, 20 * batch_bytes + 15, 1);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        wait(&session, PERIOD * 4).await;
+        let statistics = session.stores[0].statistics();
+        assert!(statistics.scrub_rounds >= 2);
+        assert_eq!(statistics.damaged_places, 1, "met in every round, counted once");
+        let log = &session.logs[&0];
+        let read =
+            |offset: i64| log.plan_read(Offset(offset), Offset(120), 1, AtLeastOne::Batch).expect("in range");
+        assert!(matches!(read(40).execute().await, Err(ReadError::Damaged(_))));
+        assert!(read(0).execute().await.is_ok() && read(118).execute().await.is_ok());
+        // What is given up is forgotten.
+        log.advance_log_start(Offset(120)).await.expect("taken");
+        wait(&session, PERIOD * 3).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 0);
+    });
+}
+
+#[test]
+fn damage_in_a_topic_that_is_deleted_is_forgotten_at_once() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.disk().corrupt(LOG, 9_000, 1);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        wait(&session, PERIOD * 2).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 1);
+        session.stores[0].delete_log(&session.logs[&0]).await.expect("deleted");
+        assert_eq!(session.stores[0].statistics().damaged_places, 0);
+        let bytes = session.stores[0].statistics().scrubbed_bytes;
+        wait(&session, PERIOD * 3).await;
+        let statistics = session.stores[0].statistics();
+        assert_eq!((statistics.damaged_places, statistics.scrubbed_bytes), (0, bytes));
+    });
+}
+
+#[test]
+fn a_segment_that_was_given_up_meanwhile_is_no_damage() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.disk().corrupt(LOG, 9_000, 1);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        session.logs[&0].advance_log_start(Offset(120)).await.expect("taken");
+        wait(&session, PERIOD * 3).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 0);
+    });
+}
+
+#[test]
+fn whatever_a_damaged_length_says_the_scrubber_goes_on() {
+    // Its length, its magic byte, how many records it has.
+    for byte in [8, 11, 16, 57] {
+        let (world, setup) = (world(), scrubbed_setup());
+        closed_log(&world, &setup);
+        let batch_bytes = setup.model.borrow()[&0].batches[0].bytes.len() as u64;
+        for bit in [0, 7] {
+            world.disk().corrupt(LOG, 59 * batch_bytes + byte, 1 << bit);
+        }
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            wait(&session, PERIOD * 2).await;
+            assert_eq!(session.stores[0].statistics().damaged_places, 1, "byte {byte}");
+        });
+    }
+}
+
+#[test]
+fn the_longest_period_and_the_slowest_rate_are_only_slow() {
+    let (world, mut setup) = (world(), scrubbed_setup());
+    setup.config.scrub_period = Duration::from_millis(i64::MAX as u64);
+    setup.config.scrub_bytes_per_second_max = 0;
+    closed_log(&world, &setup);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        wait(&session, PERIOD).await;
+        assert_eq!(session.stores[0].statistics().scrub_rounds, 0);
+        let before = session.env.now();
+        session.stores[0].close().await.expect("closes");
+        assert!(session.env.now() < before + Duration::from_secs(1), "closing waits for no piece");
+    });
+}
+
+#[test]
+fn a_segment_without_checksums_gets_them_once_every_batch_was_verified() {
+    for is_damaged in [false, true] {
+        let (world, setup) = (world(), scrubbed_setup());
+        closed_log(&world, &setup);
+        let env = setup.environment(&world, 0);
+        world.run_until(async { env.remove_file(Path::new(CHECKSUMS)).await.expect("there") });
+        if is_damaged {
+            // In a record: its batch says so.
+            world.disk().corrupt(LOG, 20_000, 1);
+        }
+        world.kill();
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            assert_eq!(session.recovered.lost_checksums().count(), 1);
+            wait(&session, PERIOD * 2).await;
+            let made = session.stores[0].statistics().checksum_files_made;
+            assert_eq!(made, u64::from(!is_damaged));
+            session.stores[0].close().await.expect("closes");
+        });
+        match world.disk().read(CHECKSUMS) {
+            None => assert!(is_damaged),
+            Some(bytes) => {
+                let file = ChecksumFile::parse(&bytes, id(0), Offset(0)).expect("it verifies");
+                let (segment, seed) =
+                    (world.disk().read(LOG).expect("there"), SegmentSeed::new(id(0), Offset(0)));
+                assert_eq!(file.header.sealed.expect("sealed").segment_bytes, segment.len() as u64);
+                for (block, checksum) in file.checksums.iter().enumerate() {
+                    let bytes = &segment[block * 4096..segment.len().min((block + 1) * 4096)];
+                    assert_eq!(*checksum, seed.checksum_of((block * 4096) as u64, bytes));
+                }
+            }
+        }
+    }
+}
