@@ -74,6 +74,9 @@ pub struct StoreConfig {
     pub allocate_step_bytes_max: u64,
     /// Dirty segments are synced and the journal freed at least this often.
     pub checkpoint_interval: Duration,
+    /// And when so many bytes were written to the segments of a shard: a start after a crash reads and writes again
+    /// what stands behind the last checkpoint.
+    pub checkpoint_bytes: u64,
     /// A relaxed log is synced at least this often.
     pub relaxed_flush_interval: Duration,
     /// Segment files held open by a shard.
@@ -117,6 +120,7 @@ impl StoreConfig {
             write_behind_bytes: 256 << 10,
             allocate_step_bytes_max: 8 << 20,
             checkpoint_interval: Duration::from_secs(10),
+            checkpoint_bytes: 128 << 20,
             relaxed_flush_interval: Duration::from_millis(500),
             open_files_max: 256,
             read_bytes_max: 1 << 20,
@@ -147,6 +151,7 @@ impl StoreConfig {
             write_behind_bytes: 8 << 10,
             allocate_step_bytes_max: 16 << 10,
             checkpoint_interval: Duration::from_millis(50),
+            checkpoint_bytes: 256 << 10,
             relaxed_flush_interval: Duration::from_millis(20),
             open_files_max: 2,
             read_bytes_max: 16 << 10,

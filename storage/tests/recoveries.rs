@@ -5,6 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use ringlog_core::ids::{Offset, TopicId, TopicPartition};
 use ringlog_runtime::environment::{Environment, TaskClass};
@@ -276,5 +277,31 @@ fn a_log_whose_file_was_restored_is_served_again() {
     world.run_until(async {
         let session = setup.open(&world).await;
         assert_eq!(session.recovered.damaged().count(), 0);
+    });
+}
+
+#[test]
+fn batches_written_directly_ask_for_a_checkpoint_so_that_a_start_has_little_to_scan() {
+    const BATCH_BYTES: u64 = 5 << 10;
+    let world = MemoryWorld::new(1, Options::quiet());
+    let mut setup = Setup::tiny(1, 1);
+    setup.config.checkpoint_interval = Duration::from_secs(3600);
+    setup.log_config.segment_bytes = 64 << 20;
+    assert!(BATCH_BYTES > setup.config.direct_bytes_min as u64, "past the journal");
+    let count = 8 * setup.config.checkpoint_bytes / BATCH_BYTES;
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        for salt in 0..count {
+            assert!(setup.append(&session, 0, 1, BATCH_BYTES as usize, salt).await);
+            setup.wait_until_promised(&session, 0).await;
+        }
+    });
+    world.crash();
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        let scanned: u64 = session.recovered.repairs().map(|repair| repair.batches_scanned).sum();
+        // What comes while a checkpoint is written counts for the next.
+        let most = 2 * setup.config.checkpoint_bytes / BATCH_BYTES;
+        assert!(scanned > 0 && scanned <= most, "{scanned} of {count} batches were scanned");
     });
 }

@@ -303,6 +303,7 @@ async fn execute<E: Environment>(
             }
             file.write_at(start, slices, sync).await?;
             written(log, segment, start, end, sync);
+            store.housekeeping.note_written(end - start, &store.config);
         }
         Step::Cut { segment, length } => {
             let file = store.files.open(&store.env, &log_path(log, segment), OpenMode::DirectWrite).await?;

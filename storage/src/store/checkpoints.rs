@@ -1,7 +1,7 @@
 //! Flushing and checkpoints: what moves the journal's worth into the segments and frees it.
 //!
 //! ```text
-//!   journal a quarter full, too long ago, asked for, or closing
+//!   journal a quarter full, much written to segments, too long ago, asked for, or closing
 //!     ──► note the last stable commit ──► flush dirty logs, some at a time ──► write the checkpoint
 //!     ──► the checkpoint before it becomes the older of two ──► free the journal up to the older one
 //! ```
@@ -19,7 +19,7 @@ use futures_util::stream;
 use ringlog_core::time::Instant;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
-use crate::config::Durability;
+use crate::config::{Durability, StoreConfig};
 use crate::disk::{replace_file, write_buffered};
 use crate::format::checkpoint::CheckpointBody;
 use crate::format::index::{IndexEntry, index_bytes};
@@ -47,6 +47,8 @@ pub(crate) struct Housekeeping {
     /// Since when something is not in a checkpoint.
     dirty_since: Cell<Option<Instant>>,
     relaxed_since: Cell<Option<Instant>>,
+    /// Written to segments since the last checkpoint began.
+    segment_bytes: Cell<u64>,
     number: Cell<u64>,
     /// What the newest checkpoint on disk says of the journal.
     newest: Cell<JournalMark>,
@@ -69,6 +71,19 @@ impl Housekeeping {
             self.relaxed_since.set(self.relaxed_since.get().or(Some(now)));
         }
         self.signal.notify();
+    }
+
+    /// So much was written to a segment.
+    pub fn note_written(&self, bytes: u64, config: &StoreConfig) {
+        self.segment_bytes.set(self.segment_bytes.get() + bytes);
+        if self.has_much_to_scan(config) {
+            self.signal.notify();
+        }
+    }
+
+    /// Whether a start after a crash would read longer than it should.
+    fn has_much_to_scan(&self, config: &StoreConfig) -> bool {
+        self.segment_bytes.get() > config.checkpoint_bytes
     }
 
     /// Flushes every relaxed or waiting log soon.
@@ -134,6 +149,7 @@ fn is_due<E: Environment>(store: &StoreShared<E>) -> bool {
     keeping.wanted.get() > keeping.done.get()
         || keeping.flush_wanted.get()
         || store.journal.wants_checkpoint(&store.config)
+        || keeping.has_much_to_scan(&store.config)
         || (store.phase() == Phase::Closing && store.journal.is_idle())
 }
 
@@ -149,6 +165,7 @@ async fn work<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
     let is_past = |since: Option<Instant>, after| since.is_some_and(|since| since + after <= now);
     let checkpoint_due = keeping.wanted.get() > keeping.done.get()
         || store.journal.wants_checkpoint(&store.config)
+        || keeping.has_much_to_scan(&store.config)
         || is_past(keeping.dirty_since.get(), store.config.checkpoint_interval);
     if checkpoint_due {
         return checkpoint(store).await;
@@ -172,6 +189,7 @@ async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), Di
     let began = store.env.now();
     keeping.dirty_since.set(None);
     keeping.relaxed_since.set(None);
+    keeping.segment_bytes.set(0);
     store.journal.checkpoint_begins();
     // Every batch of this commit and those before was appended before now, so the flushes below cover it.
     let mark = store.journal.committed();
