@@ -20,8 +20,8 @@ SMALL = {"kcat": "with_kcat.py", "kafka-python": "with_kafka_python.py", "conflu
          "groups": "with_groups.py", "streams": "with_streams.py", "connect": "with_connect.py", "ringlog-commands": "with_ringlog.py",
          "java-tools": "with_java_tools.py"}
 PACKAGE_INDEX = "package-index"
-# On a small disk of its own, with Ringlog's own answers: there is no reference for it.
-FULL_DISK = "full-disk"
+# On small disks of their own, with Ringlog's own answers: there is no reference for it.
+DISKS = {"full-disk": "with_full_disk.py", "directories": "with_directories.py"}
 # Scripts with a broker of their own, which they kill or which must not be in others' way.
 BROKERS_OF_THEIR_OWN = {"group-storm": "with_group_storm.py", "crash-commits": "with_crash_commits.py", "kills": "with_kills.py"}
 # Suites of other projects; those of the second list need Go or Rust and are run when asked for by name.
@@ -63,7 +63,7 @@ def small_scripts(kind, folder, names):
 
 def main():
     kind, *names = sys.argv[1:] or ["ringlog"]
-    names = names or [*SMALL, *BROKERS_OF_THEIR_OWN, *([FULL_DISK] if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
+    names = names or [*SMALL, *BROKERS_OF_THEIR_OWN, *(DISKS if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-clients-"))
     totals, started = [], time.monotonic()
     try:
@@ -71,9 +71,9 @@ def main():
             totals += small_scripts(kind, folder / "small", small)
         if others := [name.removesuffix("-suite") for name in names if name in OTHERS + OTHERS_BY_NAME]:
             totals.append(run_script(HERE / "others.py", "--kind", kind, "--folder", folder / "others", *others))
-        if FULL_DISK in names:
-            totals.append(run_script(HERE / "with_full_disk.py"))
         for name in names:
+            if name in DISKS:
+                totals.append(run_script(HERE / DISKS[name]))
             if name in BROKERS_OF_THEIR_OWN:
                 totals.append(run_script(HERE / BROKERS_OF_THEIR_OWN[name], "--kind", kind, "--folder", folder / name))
         if PACKAGE_INDEX in names:
