@@ -512,6 +512,11 @@ impl DiskView<'_> {
         self.state.disk.borrow_mut().mount(path.as_ref(), bytes_max);
     }
 
+    /// Whether a directory is a file system of its own.
+    pub fn is_mount(&self, path: impl AsRef<Path>) -> bool {
+        self.state.disk.borrow().is_mount(path.as_ref())
+    }
+
     /// From now on a file system that was mounted fails so.
     pub fn set_mount_fails(&self, path: impl AsRef<Path>, fails: MountFails) {
         self.state.disk.borrow_mut().set_mount_fails(path.as_ref(), fails);

@@ -11,11 +11,10 @@ use ringlog_runtime::memory::{MemoryAccepted, MemoryWorld};
 use ringlog_storage::StoreConfig;
 
 use crate::planted::{Bug, Planted};
-use crate::run::{ADDRESS, Program, Running};
+use crate::run::{ADDRESS, FIRST_DISK, Program, Running, SECOND_DISK};
 
 /// Indexes of a few entries fill up, and with them their segments: rolls happen in every run.
 const PROPERTIES: &str = "node.id=1\n\
-    log.dirs=/data\n\
     num.partitions=2\n\
     log.index.interval.bytes=256\n\
     log.index.size.max.bytes=64\n\
@@ -28,6 +27,8 @@ const PROPERTIES: &str = "node.id=1\n\
 /// The broker, with sizes so small that everything that can fill up does.
 pub struct Broker {
     start: Arc<BrokerStart>,
+    /// In a world with a second disk.
+    start_on_two_disks: Arc<BrokerStart>,
 }
 
 impl Broker {
@@ -36,20 +37,24 @@ impl Broker {
     /// # Panics
     /// If its own configuration is wrong.
     pub fn tiny() -> Broker {
-        let properties = format!("{PROPERTIES}listeners=PLAINTEXT://{ADDRESS}\n");
-        let (config, notes) = BrokerConfig::from_properties(&properties).expect("the configuration is right");
-        assert!(notes.is_empty(), "{notes:?}");
-        let address: SocketAddr = ADDRESS.parse().expect("an address");
-        let start = BrokerStart {
-            config,
-            bind_addresses: vec![address],
-            default_host: "127.0.0.1".to_owned(),
-            metrics_address: None,
-            store: StoreConfig::tiny(),
-            unusable: std::collections::BTreeMap::new(),
-        };
-        Broker { start: Arc::new(start) }
+        let on_two = format!("log.dirs={FIRST_DISK},{SECOND_DISK}\n");
+        Broker { start: tiny_on(&format!("log.dirs={FIRST_DISK}\n")), start_on_two_disks: tiny_on(&on_two) }
     }
+}
+
+fn tiny_on(disks: &str) -> Arc<BrokerStart> {
+    let properties = format!("{PROPERTIES}{disks}listeners=PLAINTEXT://{ADDRESS}\n");
+    let (config, notes) = BrokerConfig::from_properties(&properties).expect("the configuration is right");
+    assert!(notes.is_empty(), "{notes:?}");
+    let address: SocketAddr = ADDRESS.parse().expect("an address");
+    Arc::new(BrokerStart {
+        config,
+        bind_addresses: vec![address],
+        default_host: "127.0.0.1".to_owned(),
+        metrics_address: None,
+        store: StoreConfig::tiny(),
+        unusable: std::collections::BTreeMap::new(),
+    })
 }
 
 impl Program for Broker {
@@ -58,7 +63,9 @@ impl Program for Broker {
         let mailboxes = world.mesh::<Message<MemoryAccepted>>(shard_count);
         for (shard, mailbox) in (0..shard_count).zip(mailboxes) {
             let env = Planted::new(world.environment(shard, shard_count), bug);
-            let (start, running, shard_env) = (self.start.clone(), running.clone(), env.clone());
+            let start =
+                if world.disk().is_mount(SECOND_DISK) { &self.start_on_two_disks } else { &self.start };
+            let (start, running, shard_env) = (start.clone(), running.clone(), env.clone());
             env.spawn(TaskClass::Network, async move {
                 if shard > 0 {
                     // A shard that cannot open its logs leaves the broker without it, as an aborted process would.

@@ -171,6 +171,7 @@ pub(crate) async fn fetch(
     };
     let number = workload.number_of(partition);
     let floor = workload.history.borrow().starts.floor(number);
+    let acknowledged = workload.history.borrow().acknowledged_end(number);
     let answer = client.call(&request, version).await?;
     let response = answer.read(FetchResponse::decode);
     expect_success(response.error_code)?;
@@ -178,6 +179,7 @@ pub(crate) async fn fetch(
     for answer in response.responses.iter().flat_map(|topic| &topic.partitions) {
         expect_success(answer.error_code)?;
         workload.history.borrow_mut().starts.read(number, floor, fetch_offset);
+        workload.history.borrow_mut().end_told(number, acknowledged, answer.high_watermark);
         let bytes: Vec<u8> =
             answer.records.iter().flat_map(|records| records.parts()).flatten().copied().collect();
         fetched.bytes += bytes.len();

@@ -129,6 +129,19 @@ pub struct History {
     reports_of_damage: Vec<String>,
     final_logs: BTreeMap<PartitionNumber, Vec<(i64, Vec<u8>)>>,
     final_starts: BTreeMap<PartitionNumber, FinalStart>,
+    acknowledged_ends: BTreeMap<PartitionNumber, i64>,
+    ends_below: Vec<EndBelow>,
+}
+
+/// A client that was told of an end of a log below what had been acknowledged before it asked.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndBelow {
+    /// Of which log.
+    pub partition: PartitionNumber,
+    /// Behind the last record acknowledged.
+    pub acknowledged: i64,
+    /// What it was told.
+    pub told: i64,
 }
 
 /// Where a log begins at the end, if that may have moved.
@@ -165,6 +178,28 @@ impl History {
         let known = &mut self.batches[batch.0].answer;
         assert_eq!(*known, Answer::Unknown, "{batch:?} is answered again, with {answer:?}");
         *known = answer;
+        if let Answer::Acknowledged(base_offset) = answer {
+            let batch = &self.batches[batch.0];
+            let end = self.acknowledged_ends.entry(batch.partition).or_default();
+            *end = (*end).max(base_offset + batch.values.len() as i64);
+        }
+    }
+
+    /// Where a log ends at least.
+    pub fn acknowledged_end(&self, partition: PartitionNumber) -> i64 {
+        self.acknowledged_ends.get(&partition).copied().unwrap_or_default()
+    }
+
+    /// A client that asked when so much was acknowledged is told where what it may read ends.
+    pub fn end_told(&mut self, partition: PartitionNumber, acknowledged: i64, told: i64) {
+        if told < acknowledged {
+            self.ends_below.push(EndBelow { partition, acknowledged, told });
+        }
+    }
+
+    /// Ends of logs below what was acknowledged.
+    pub fn ends_below(&self) -> &[EndBelow] {
+        &self.ends_below
     }
 
     /// A fetcher sees a record.

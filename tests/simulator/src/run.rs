@@ -14,7 +14,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{Faults, MemoryWorld, Options, PerMillion, Random, WorldHandle};
+use ringlog_runtime::memory::{Faults, MemoryWorld, MountFails, Options, PerMillion, Random, WorldHandle};
 
 use crate::administrator;
 use crate::checker::{self, Violation};
@@ -33,6 +33,10 @@ use crate::workload::{Versions, Workload};
 
 /// Where the broker listens in its world.
 pub const ADDRESS: &str = "127.0.0.1:9092";
+/// Where its data lies.
+pub const FIRST_DISK: &str = "/data";
+/// Where its data lies, too, in a world with a second disk: one of four.
+pub const SECOND_DISK: &str = "/data2";
 
 const SHARDS_MAX: u64 = 3;
 const LIVES_MAX: u64 = 8;
@@ -167,6 +171,9 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
     let mut options = Options::from_seed(seed);
     options.limits.run_virtual_ns_max = LIFE_NS_MAX;
     let world = MemoryWorld::new(seed, options);
+    if program.does_everything() && Random::from_seed(seed).fork(13).below(4) == 0 {
+        world.disk().mount(SECOND_DISK, world.options().limits.disk_bytes_max);
+    }
     let workload = start_clients(program, &world, &mut random);
     let groups = start_groups(program, &world, &workload, &mut random);
     let mut lives = Vec::new();
@@ -275,10 +282,10 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
     let shard_count = random.between(1..=SHARDS_MAX) as u16;
     let room = random.happens(DISK_FILLS).then(|| often_small(ROOM_BYTES_MAX, random));
     if let Some(room) = room {
-        let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
-        world.disk().set_bytes_max(used + room);
+        world.disk().set_bytes_max(world.disk().used_bytes(FIRST_DISK) + room);
     }
     let is_over = Rc::new(Cell::new(false));
+    let mishap = world.disk().is_mount(SECOND_DISK).then(|| harm_second_disk(world, &is_over, random));
     let fills_again = room.is_some() && random.coin();
     if fills_again {
         world.spawn(fill_again_and_again(world.handle(), is_over.clone(), random.fork(9)));
@@ -317,13 +324,46 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
     };
     is_over.set(true);
     world.disk().set_bytes_max(world.options().limits.disk_bytes_max);
+    if world.disk().is_mount(SECOND_DISK) {
+        world.disk().set_mount_fails(SECOND_DISK, MountFails::Nothing);
+        world.disk().mount(SECOND_DISK, world.options().limits.disk_bytes_max);
+    }
     let end = match room {
         Some(room) if fills_again => format!("{end}, with room for {room} bytes and then more or less"),
         Some(room) => format!("{end}, with room for {room} bytes"),
         None => end,
     };
+    let end = format!("{end}{}", mishap.unwrap_or_default());
     tracing::info!(at = ?Duration::from_nanos(world.now().0), "{end}");
     end
+}
+
+/// What happens to the second disk in a life, in words: often nothing; it is not there, it fails, or it fills up.
+fn harm_second_disk(world: &MemoryWorld, is_over: &Rc<Cell<bool>>, random: &mut Random) -> String {
+    match random.below(6) {
+        0 => {
+            world.disk().set_mount_fails(SECOND_DISK, MountFails::Everything);
+            ", without its second disk".to_owned()
+        }
+        1 => {
+            let after = Duration::from_micros(often_small(LIFETIME_US_MAX, random));
+            let fails = if random.coin() { MountFails::Changes } else { MountFails::Everything };
+            let (handle, is_over) = (world.handle(), is_over.clone());
+            world.spawn(async move {
+                handle.sleep(after).await;
+                if !is_over.get() {
+                    handle.disk().set_mount_fails(SECOND_DISK, fails);
+                }
+            });
+            format!(", its second disk failing after {after:?}")
+        }
+        2 => {
+            let room = often_small(ROOM_BYTES_MAX, random);
+            world.disk().mount(SECOND_DISK, world.disk().used_bytes(SECOND_DISK) + room);
+            format!(", with room for {room} bytes on its second disk")
+        }
+        _ => String::new(),
+    }
 }
 
 /// Somebody else gives back what they hold of the disk, and takes it again, until the life is over.
@@ -335,7 +375,7 @@ async fn fill_again_and_again(world: WorldHandle, is_over: Rc<Cell<bool>>, mut r
             return;
         }
         is_full = !is_full;
-        let used: u64 = world.disk().files().iter().map(|(_, length)| length).sum();
+        let used = world.disk().used_bytes(FIRST_DISK);
         let room = if is_full { often_small(ROOM_BYTES_MAX, &mut random) } else { ROOM_BYTES_MAX * 64 };
         world.disk().set_bytes_max(used + room);
     }

@@ -141,6 +141,11 @@ fn a_broker_that_forgets_generations_is_found() {
 }
 
 #[test]
+fn a_broker_that_answers_reads_of_a_failed_disk_as_empty_is_found() {
+    expect_found_as("EndBelowAcknowledged", Bug::AnswerFailedAsEmpty, 500);
+}
+
+#[test]
 fn a_broker_that_gives_one_partition_to_two_members_is_found() {
     expect_found_as("DoubleOwner", Bug::GiveToTwo, 100);
 }

@@ -266,6 +266,10 @@ impl Disk {
         self.mounts.mount(path, bytes_max);
     }
 
+    pub fn is_mount(&self, path: &Path) -> bool {
+        self.mounts.is_mount(path)
+    }
+
     pub fn set_mount_fails(&mut self, path: &Path, fails: MountFails) {
         self.mounts.set_fails(path, fails);
     }

@@ -44,6 +44,10 @@ impl Mounts {
         self.by_path.get_mut(path).expect("it was mounted").fails = fails;
     }
 
+    pub fn is_mount(&self, path: &Path) -> bool {
+        self.by_path.contains_key(path)
+    }
+
     /// The one a path lies in.
     pub fn of(&self, path: &Path) -> Option<&Path> {
         self.by_path.keys().map(PathBuf::as_path).rfind(|mount| path.starts_with(mount))

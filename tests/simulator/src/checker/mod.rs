@@ -18,6 +18,7 @@
 //! | `ReadBelowStart` | a record was asked for and found below where the log was known to begin |
 //! | `DeletedTooMuch`, `DeletedTooLittle` | the log begins behind what anybody asked to delete, or before what was granted to be deleted |
 //! | `EndWentBack` | an offset that was within the log is refused as being beyond it |
+//! | `EndBelowAcknowledged` | a reader was told of an end of the log below what had been acknowledged before it asked |
 //! | `ConfigLost` | a described configuration is not what was granted last |
 //! | `ConfigTorn` | it is neither that nor what an unanswered change would make of it |
 //! | `ConfigNotFollowed` | the broker acts by another value than was granted |
@@ -67,6 +68,7 @@ pub enum Violation {
     DeletedTooMuch { partition: PartitionNumber, start: i64, asked: i64 },
     DeletedTooLittle { partition: PartitionNumber, start: i64, asked: i64 },
     EndWentBack { partition: PartitionNumber, seen: i64, refused: i64 },
+    EndBelowAcknowledged { partition: PartitionNumber, acknowledged: i64, told: i64 },
     ConfigLost { resource: Resource, expected: Values, found: Values },
     ConfigTorn { resource: Resource, before: Values, after: Values, found: Values },
     ConfigNotFollowed { resource: Resource, key: &'static str, value: String, seen: String },
@@ -101,6 +103,11 @@ pub fn check(history: &History) -> Vec<Violation> {
     groups::check(history, &mut violations);
     commits::check(history, &mut violations);
     check_news(history, &mut violations);
+    violations.extend(history.ends_below().iter().map(|end| Violation::EndBelowAcknowledged {
+        partition: end.partition,
+        acknowledged: end.acknowledged,
+        told: end.told,
+    }));
     let reports = history.reports_of_damage().iter();
     violations.extend(reports.map(|report| Violation::ReportedDamage { report: report.clone() }));
     violations

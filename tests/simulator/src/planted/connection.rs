@@ -7,6 +7,7 @@
 //! Always true: frames are neither lost nor made; those that no mistake concerns arrive as they were sent.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -17,7 +18,8 @@ use ringlog_runtime::memory::MemoryConnection;
 
 use super::Bug;
 use super::frame::{
-    delete_one_more, forget_producer, give_to_two, only_check_configs, shrink_batches, swap_neighbours,
+    delete_one_more, empty_if_failed, fetch_in, forget_producer, give_to_two, only_check_configs,
+    shrink_batches, swap_neighbours,
 };
 
 const RECEIVE_BYTES_MAX: usize = 16 << 10;
@@ -35,6 +37,8 @@ pub struct PlantedConnection {
 struct Inbox {
     received: Vec<u8>,
     ready: Vec<u8>,
+    /// Correlation ids of fetches without an answer.
+    fetches: BTreeSet<i32>,
 }
 
 impl PlantedConnection {
@@ -51,6 +55,7 @@ impl PlantedConnection {
                 | Bug::GiveToTwo
                 | Bug::DeleteOneMore
                 | Bug::IgnoreBatchSizes
+                | Bug::AnswerFailedAsEmpty
         )
     }
 
@@ -92,7 +97,18 @@ impl Connection for PlantedConnection {
     }
 
     async fn send(&self, slices: Vec<Slice>) -> Result<(), io::Error> {
-        self.sound.send(slices).await
+        if self.bug != Bug::AnswerFailedAsEmpty {
+            return self.sound.send(slices).await;
+        }
+        let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter()).copied().collect();
+        drop(slices);
+        self.inbox.borrow_mut().answer_as_empty(&mut bytes);
+        for piece in bytes.chunks(RECEIVE_BYTES_MAX) {
+            let mut buffer = self.arena.allocate(piece.len()).map_err(io::Error::other)?;
+            buffer.extend_from_slice(piece);
+            self.sound.send(vec![buffer.freeze()]).await?;
+        }
+        Ok(())
     }
 
     fn shutdown(&self) {
@@ -110,12 +126,29 @@ impl Inbox {
             Bug::GiveToTwo => frames.iter_mut().for_each(|frame| give_to_two(frame)),
             Bug::DeleteOneMore => frames.iter_mut().for_each(delete_one_more),
             Bug::IgnoreBatchSizes => frames.iter_mut().for_each(shrink_batches),
+            Bug::AnswerFailedAsEmpty => {
+                self.fetches.extend(frames.iter().filter_map(|frame| fetch_in(frame)))
+            }
             Bug::GrantConfigsInVain => frames.iter_mut().for_each(|frame| only_check_configs(frame)),
             _ => {}
         }
         for frame in frames {
             self.ready.extend_from_slice(&(frame.len() as u32).to_be_bytes());
             self.ready.extend_from_slice(&frame);
+        }
+    }
+
+    /// Spoils answers to fetches, in whole frames behind each other.
+    fn answer_as_empty(&mut self, mut bytes: &mut [u8]) {
+        while let Some(length) = bytes.first_chunk().map(|length| u32::from_be_bytes(*length) as usize)
+            && bytes.len() >= 4 + length
+        {
+            let (frame, rest) = bytes.split_at_mut(4 + length);
+            let correlation_id = i32::from_be_bytes(frame[4..8].try_into().expect("four bytes"));
+            if self.fetches.remove(&correlation_id) {
+                empty_if_failed(&mut frame[8..]);
+            }
+            bytes = rest;
         }
     }
 

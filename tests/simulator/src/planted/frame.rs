@@ -16,6 +16,8 @@ use crate::configurer::CONFIGURED;
 
 /// Behind API key and version.
 const CORRELATION_ID: Range<usize> = 4..8;
+/// KAFKA_STORAGE_ERROR.
+const STORAGE_ERROR: i16 = 56;
 /// In a record batch: its checksum, what the checksum covers, and producer id, epoch and sequence.
 const BATCH_CHECKSUM: Range<usize> = 17..21;
 const BATCH_PRODUCER: Range<usize> = 43..57;
@@ -66,6 +68,24 @@ pub(super) fn swap_neighbours(frames: &mut [Vec<u8>]) {
         for (frame, id) in pair.iter_mut().zip(ids) {
             frame[CORRELATION_ID].copy_from_slice(&id);
         }
+    }
+}
+
+/// The correlation id of a fetch.
+pub(super) fn fetch_in(frame: &[u8]) -> Option<i32> {
+    let (header, _) = decode_request_header(frame).ok()?;
+    let is_fetch = ApiKey::from_wire(header.api_key) == Some(ApiKey::Fetch);
+    is_fetch.then(|| i32::from_be_bytes(frame[CORRELATION_ID].try_into().expect("four bytes")))
+}
+
+/// Makes KAFKA_STORAGE_ERROR in the body of an answer to a fetch the answer of an empty log.
+pub(super) fn empty_if_failed(body: &mut [u8]) {
+    // A refused partition: the error, and a high watermark that says nothing.
+    let refused = [&STORAGE_ERROR.to_be_bytes()[..], &(-1_i64).to_be_bytes()].concat();
+    let empty = [0; 10];
+    let found = |body: &[u8]| body.windows(refused.len()).position(|bytes| bytes == refused);
+    while let Some(place) = found(body) {
+        body[place..place + empty.len()].copy_from_slice(&empty);
     }
 }
 

@@ -16,6 +16,7 @@
 //! | `ForgetConfigChanges` | one that grants a change of configuration that only the page cache knows |
 //! | `ForgetGroups` | one that grants commits and generations that only the page cache knows |
 //! | `GiveToTwo` | one that gives a member's partitions to another one too |
+//! | `AnswerFailedAsEmpty` | one that answers a read of a failed directory as if the partition were empty |
 //! | `GrantConfigsInVain` | one that grants a change of configuration and does not make it |
 //! | `DeleteOneMore` | one that deletes a record more than it was asked to |
 //! | `IgnoreBatchSizes` | one that tells how large a batch may be and takes larger ones |
@@ -75,6 +76,8 @@ pub enum Bug {
     ForgetGroups,
     /// Of assignments of the same size the first arrives twice.
     GiveToTwo,
+    /// Fetches that are refused because of the disk are answered as those of an empty log.
+    AnswerFailedAsEmpty,
     /// Changes of configurations arrive as if they were to be checked only.
     GrantConfigsInVain,
     /// Deletions of records arrive with an offset that is one too large.
