@@ -27,8 +27,8 @@ from dump_segments import dump_some
 from support import Broker, Checks, Difference, broker, expect, expect_that, run
 
 CODECS = ["none", "gzip", "snappy", "lz4", "zstd"]
-# kcat and confluent-kafka are both librdkafka: what the ledger does with every codec kcat does with these.
-KILLED_CODECS = ["none", "zstd"]
+# kcat and confluent-kafka are both librdkafka: one of them is enough for a codec.
+KCAT_CODECS = ["none", "zstd"]
 PARTITIONS = 12
 # Long enough for a restart: librdkafka must go on trying.
 PATIENT = {"message.timeout.ms": "180000", "retry.backoff.ms": "100", "reconnect.backoff.max.ms": "500"}
@@ -239,7 +239,7 @@ def index_runs(checks, kind, folder, records):
     with broker(kind, folder) as one:
         one.start()
         for codec in CODECS:
-            for keyed in (True, False):
+            for keyed in (True, False) if codec in KCAT_CODECS else (False,):
                 with checks.case(f"the package index, {'keyed' if keyed else 'unkeyed'}, with {codec}"):
                     plain_run(one, records, codec, keyed)
         with checks.case("SIGTERM ends the broker in order"):
@@ -250,11 +250,12 @@ def kill_runs(checks, kind, folder, records):
     with broker(kind, folder) as one:
         one.start()
         for codec in CODECS:
-            if codec in KILLED_CODECS:
+            if codec in KCAT_CODECS:
                 with checks.case(f"kcat, idempotent, {codec}: killed half way, nothing lost, nothing twice"):
                     killed_run(alive(one), records, codec)
-            with checks.case(f"ledger, idempotent, {codec}: killed half way, everything acknowledged is in its place"):
-                ledger_run(alive(one), records, codec, idempotent=True)
+            else:
+                with checks.case(f"ledger, idempotent, {codec}: killed half way, everything acknowledged is in its place"):
+                    ledger_run(alive(one), records, codec, idempotent=True)
         with checks.case("ledger, not idempotent, none: killed half way, everything acknowledged is in its place"):
             ledger_run(alive(one), records, "none", idempotent=False)
         with checks.case("SIGTERM ends the broker in order"):

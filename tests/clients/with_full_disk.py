@@ -1,6 +1,6 @@
 """A full disk and a failing one: a broker of its own on a small ext4 file system in a loop device, which needs root.
 
-   run ringlog full-disk                  fills the disk 20 times at random moments (about a minute), then makes it read-only
+   run ringlog full-disk                  fills the disk 10 times at random moments (half a minute), then makes it read-only
    with_full_disk.py --fills 100          more of them
 
 While the disk is full records are refused, and reading, metadata and commits of offsets go on. Records are taken again within
@@ -342,7 +342,7 @@ def read_only(checks, one, disk):
 
 def main():
     parser = argparse.ArgumentParser(description="a full disk and a failing one")
-    parser.add_argument("--fills", type=int, default=20)
+    parser.add_argument("--fills", type=int, default=10)
     parser.add_argument("--seed", type=int, default=int(time.time()))
     given = parser.parse_args()
     random.seed(given.seed)

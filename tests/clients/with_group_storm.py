@@ -1,6 +1,6 @@
 """Two hundred members of seven groups, which come, leave, fall silent, freeze and are killed at random, on a broker of their own.
 
-    tests/clients/run ringlog group-storm                              a minute; RINGLOG_STORM_SECONDS=300 for five
+    tests/clients/run ringlog group-storm                              half a minute; RINGLOG_STORM_SECONDS=300 for five
     tests/clients/run reference group-storm                            the same with Apache Kafka
     RINGLOG_STORM_SEED=7 tests/clients/run ringlog group-storm         the same choices again; times and the order of threads are the machine's
 
@@ -184,4 +184,4 @@ def run(checks, options):
 
 
 if __name__ == "__main__":
-    play("group-storm", __doc__, run, ("--seconds", "RINGLOG_STORM_SECONDS", "60"))
+    play("group-storm", __doc__, run, ("--seconds", "RINGLOG_STORM_SECONDS", "30"))
