@@ -279,9 +279,10 @@ impl Server {
         let wanted = &request.topics[0].partitions[0];
         let deadline =
             self.environment.now() + Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap());
-        let (mut records, mut error_code) = (Vec::new(), UNKNOWN_TOPIC_OR_PARTITION);
+        let (mut records, mut high_watermark, mut error_code) = (Vec::new(), -1, UNKNOWN_TOPIC_OR_PARTITION);
         while let Some(partition) = self.partition(wanted.partition) {
             error_code = 0;
+            high_watermark = partition.end.get().offset;
             records = partition.read(wanted.fetch_offset, wanted.partition_max_bytes as usize);
             if !records.is_empty() || self.environment.now() >= deadline {
                 break;
@@ -291,6 +292,7 @@ impl Server {
         let data = PartitionData {
             partition_index: wanted.partition,
             error_code,
+            high_watermark,
             records: Some(Records::Slices(records)),
             ..Default::default()
         };
