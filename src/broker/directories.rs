@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use ringlog_core::error_code::ErrorCode;
 use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::{DiskFailure, Environment};
 use ringlog_storage::{LogStore, StoreConfig, StoreFailure};
@@ -168,4 +169,26 @@ impl Outage {
             Some(_) => Some(Offline::Leaderless),
         }
     }
+
+    /// Changes what an answer says of a partition that is offline.
+    pub fn mark(&self, id: &TopicPartition, told: ToldPartition<'_>) {
+        let Some(offline) = self.of(id) else { return };
+        told.offline_replicas.clone_from(told.replica_nodes);
+        if offline == Offline::Leaderless {
+            *told.leader_id = -1;
+            *told.error_code = ErrorCode::LeaderNotAvailable.number();
+        }
+    }
+}
+
+/// What an answer says of a partition.
+pub struct ToldPartition<'t> {
+    /// Where its replicas are.
+    pub replica_nodes: &'t Vec<i32>,
+    /// Which of them are offline.
+    pub offline_replicas: &'t mut Vec<i32>,
+    /// Who leads it.
+    pub leader_id: &'t mut i32,
+    /// Why it cannot be used.
+    pub error_code: &'t mut i16,
 }

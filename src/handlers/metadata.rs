@@ -18,7 +18,7 @@ use ringlog_net::protocol::metadata::{
 use ringlog_net::protocol::{DecodeError, Decoder, Uuid};
 use ringlog_runtime::environment::Environment;
 
-use crate::broker::directories::{Offline, Outage};
+use crate::broker::directories::{Outage, ToldPartition};
 use crate::broker::message::{Answer, Call};
 use crate::broker::shard::{FIRST_SHARD, Shard};
 use crate::handlers::{AUTHORIZED_OPERATIONS_NOT_ASKED, Request, operations, topic_id, uuid};
@@ -100,12 +100,13 @@ fn mark_offline(topics: &mut [MetadataResponseTopic<'_>], outage: &Outage) {
         let id = topic_id(topic.topic_id);
         for partition in &mut topic.partitions {
             let id = TopicPartition { topic: id, partition: PartitionIndex(partition.partition_index) };
-            let Some(offline) = outage.of(&id) else { continue };
-            partition.offline_replicas.clone_from(&partition.replica_nodes);
-            if offline == Offline::Leaderless {
-                partition.leader_id = -1;
-                partition.error_code = ErrorCode::LeaderNotAvailable.number();
-            }
+            let told = ToldPartition {
+                replica_nodes: &partition.replica_nodes,
+                offline_replicas: &mut partition.offline_replicas,
+                leader_id: &mut partition.leader_id,
+                error_code: &mut partition.error_code,
+            };
+            outage.mark(&id, told);
         }
     }
 }
