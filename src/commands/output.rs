@@ -45,3 +45,18 @@ pub fn show(report: &impl Report, format: Format, sink: &mut dyn Write) -> Resul
     }
     Ok(())
 }
+
+/// Prints one of a row of results: of JSON documents one a line.
+///
+/// # Errors
+/// What the sink says.
+pub fn show_next(report: &impl Report, format: Format, sink: &mut dyn Write) -> Result<(), CommandFailure> {
+    match format {
+        Format::Text => report.write_text(sink)?,
+        Format::Json => {
+            serde_json::to_writer(&mut *sink, report)?;
+            sink.write_all(b"\n")?;
+        }
+    }
+    Ok(())
+}

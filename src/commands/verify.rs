@@ -20,7 +20,7 @@ use ringlog_storage::verify::{Files, Finding, FoundFile, Level, Totals, Watcher,
 use serde::Serialize;
 
 use crate::commands::failure::CommandFailure;
-use crate::commands::output::{Format, Report};
+use crate::commands::output::{Format, Report, show_next};
 
 /// What to look at.
 #[derive(Args, Debug)]
@@ -120,14 +120,7 @@ struct Telling<'t> {
 
 impl Telling<'_> {
     fn show(&mut self, item: &impl Report) -> Result<(), CommandFailure> {
-        match self.format {
-            Format::Text => item.write_text(self.sink)?,
-            Format::Json => {
-                serde_json::to_writer(&mut *self.sink, item)?;
-                self.sink.write_all(b"\n")?;
-            }
-        }
-        Ok(())
+        show_next(item, self.format, self.sink)
     }
 }
 

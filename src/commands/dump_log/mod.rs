@@ -28,7 +28,7 @@ use serde::Serialize;
 
 use crate::commands::dump_log::files::{DumpFile, FileKind, files_at};
 use crate::commands::failure::CommandFailure;
-use crate::commands::output::{Format, Report};
+use crate::commands::output::{Format, Report, show_next};
 
 /// Which files to show, and how.
 #[derive(Args, Debug)]
@@ -121,14 +121,7 @@ impl Dump<'_> {
     }
 
     fn show(&mut self, item: &impl Report) -> Result<(), CommandFailure> {
-        match self.format {
-            Format::Text => item.write_text(self.sink)?,
-            Format::Json => {
-                serde_json::to_writer(&mut *self.sink, item)?;
-                self.sink.write_all(b"\n")?;
-            }
-        }
-        Ok(())
+        show_next(item, self.format, self.sink)
     }
 
     fn damage(&mut self, file: &str, position: u64, reason: impl ToString) -> Result<(), CommandFailure> {
