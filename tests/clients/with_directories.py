@@ -9,12 +9,9 @@ served all the time; those on the lost one are offline, never empty; in the end 
 
 import contextlib
 import json
-import os
-import pathlib
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -22,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 from kafka import KafkaProducer
 
 from support import Checks, expect, expect_that, java_command
-from with_full_disk import SmallBroker, SmallDisk
+from with_full_disk import SmallBroker, small_disk
 
 TOPIC, PARTITIONS, RECORDS = "spread", 4, 50
 # The first directory has the fewest partitions when the first one is made, then the second, and so on.
@@ -154,11 +151,8 @@ def start_without_it(checks, one, disk, places):
 
 
 def main():
-    checks, folder = Checks("directories"), pathlib.Path(tempfile.mkdtemp(prefix="ringlog-directories-"))
-    disk = None
-    try:
-        with checks.case("a small file system can be mounted (needs root and loop devices)"):
-            disk = SmallDisk(folder)
+    checks = Checks("directories")
+    with small_disk(checks) as (folder, disk):
         if disk is not None:
             one = BrokerOnTwoDisks(folder / "broker", disk)
             try:
@@ -166,10 +160,6 @@ def main():
                 start_without_it(checks, one, disk, places)
             finally:
                 one.end()
-    finally:
-        if os.path.ismount(folder / "disk"):
-            disk.detach()
-        shutil.rmtree(folder, ignore_errors=True)
     checks.finish()
 
 

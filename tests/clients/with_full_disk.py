@@ -340,6 +340,20 @@ def read_only(checks, one, disk):
         one.stop()
 
 
+@contextlib.contextmanager
+def small_disk(checks):
+    """A folder and a small file system mounted in it, None if that cannot be; both are gone afterwards."""
+    folder, disk = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-small-disk-")), None
+    try:
+        with checks.case("a small file system can be mounted (needs root and loop devices)"):
+            disk = SmallDisk(folder)
+        yield folder, disk
+    finally:
+        if os.path.ismount(folder / "disk"):
+            disk.detach()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def main():
     parser = argparse.ArgumentParser(description="a full disk and a failing one")
     parser.add_argument("--fills", type=int, default=10)
@@ -347,11 +361,8 @@ def main():
     given = parser.parse_args()
     random.seed(given.seed)
     print(f"        seed {given.seed}", flush=True)
-    checks, folder = Checks("full-disk"), pathlib.Path(tempfile.mkdtemp(prefix="ringlog-full-disk-"))
-    disk = None
-    try:
-        with checks.case("a small file system can be mounted (needs root and loop devices)"):
-            disk = SmallDisk(folder)
+    checks = Checks("full-disk")
+    with small_disk(checks) as (folder, disk):
         if disk is not None:
             one = SmallBroker(folder / "broker", disk)
             try:
@@ -360,10 +371,6 @@ def main():
                 read_only(checks, one, disk)
             finally:
                 one.end()
-    finally:
-        if os.path.ismount(folder / "disk"):
-            disk.detach()
-        shutil.rmtree(folder, ignore_errors=True)
     checks.finish()
 
 
