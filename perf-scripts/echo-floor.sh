@@ -1,0 +1,126 @@
+#!/usr/bin/env bash
+# What does a request cost on this machine that nobody does anything for? The floor under every broker's CPU and latency.
+#
+#   perf-scripts/echo-floor.sh                 1,000, 5,000 and 20,000 requests a second, three seconds each
+#   perf-scripts/echo-floor.sh 2000            another rate
+#
+# A server on the last core waits with epoll, receives 1,124 bytes and sends 64; a client with eight connections sends by a fixed plan
+# and counts from the planned time. Needs a C compiler. Sample answer (a virtual machine with two cores, nothing else running):
+#
+#   1000/s: p50 61, p99 157, p99.9 1522 us; server 13.5 us of CPU a request
+#   5000/s: p50 16, p99 33, p99.9 61 us; server 5.5 us of CPU a request
+set -euo pipefail
+command -v cc >/dev/null || { echo "echo-floor: there is no C compiler (cc) here" >&2; exit 1; }
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cat >"$folder/echo.c" <<'C'
+#define _GNU_SOURCE
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CONNECTIONS = 8, REQUEST = 1124, ANSWER = 64, SECONDS = 3, PLANNED = 1 << 16 };
+static char buffer[1 << 16];
+
+static long now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000000000L + t.tv_nsec;
+}
+
+static void watch(int poll, int file, unsigned number) {
+    struct epoll_event event = { .events = EPOLLIN, .data.u32 = number };
+    if (epoll_ctl(poll, EPOLL_CTL_ADD, file, &event) != 0) { perror("epoll_ctl"); exit(1); }
+}
+
+static void serve(const int *files) {
+    int poll = epoll_create1(0), open = CONNECTIONS;
+    long received[CONNECTIONS] = { 0 };
+    for (int i = 0; i < CONNECTIONS; i++) watch(poll, files[i], i);
+    while (open > 0) {
+        struct epoll_event events[CONNECTIONS];
+        int count = epoll_wait(poll, events, CONNECTIONS, -1);
+        for (int k = 0; k < count; k++) {
+            int i = events[k].data.u32;
+            long bytes = recv(files[i], buffer, sizeof buffer, 0);
+            if (bytes <= 0) { close(files[i]); open--; continue; }
+            for (received[i] += bytes; received[i] >= REQUEST; received[i] -= REQUEST) send(files[i], buffer, ANSWER, 0);
+        }
+    }
+}
+
+static int ascending(const void *a, const void *b) {
+    long x = *(const long *)a, y = *(const long *)b;
+    return (x > y) - (x < y);
+}
+
+int main(int argc, char **argv) {
+    long rate = argc > 1 ? atol(argv[1]) : 0, total = rate * SECONDS;
+    if (rate <= 0) { fprintf(stderr, "echo-floor: %s is no rate\n", argc > 1 ? argv[1] : "nothing"); return 2; }
+    int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1, ours[CONNECTIONS], theirs[CONNECTIONS];
+    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    socklen_t length = sizeof address;
+    if (bind(listener, (void *)&address, length) || listen(listener, CONNECTIONS) || getsockname(listener, (void *)&address, &length)) { perror("listen"); return 1; }
+    for (int i = 0; i < CONNECTIONS; i++) {
+        ours[i] = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(ours[i], (void *)&address, length) || (theirs[i] = accept(listener, 0, 0)) < 0) { perror("connect"); return 1; }
+        setsockopt(ours[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+        setsockopt(theirs[i], IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    }
+    pid_t server = fork();
+    if (server == 0) {
+        cpu_set_t last;
+        CPU_ZERO(&last);
+        CPU_SET(sysconf(_SC_NPROCESSORS_ONLN) - 1, &last);
+        sched_setaffinity(0, sizeof last, &last);
+        for (int i = 0; i < CONNECTIONS; i++) close(ours[i]);
+        serve(theirs);
+        return 0;
+    }
+    for (int i = 0; i < CONNECTIONS; i++) close(theirs[i]);
+    int poll = epoll_create1(0), timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    for (int i = 0; i < CONNECTIONS; i++) watch(poll, ours[i], i);
+    watch(poll, timer, CONNECTIONS);
+    static long plan[CONNECTIONS][PLANNED];
+    long head[CONNECTIONS] = { 0 }, tail[CONNECTIONS] = { 0 }, partly[CONNECTIONS] = { 0 };
+    long *times = malloc(total * sizeof *times), sent = 0, got = 0, start = now() + 1000000;
+    while (got < total) {
+        long due = start + sent * 1000000000L / rate;
+        for (; sent < total && due <= now(); due = start + sent * 1000000000L / rate) {
+            int i = sent++ % CONNECTIONS;
+            plan[i][head[i]++ % PLANNED] = due;
+            send(ours[i], buffer, REQUEST, 0);
+        }
+        struct itimerspec until = { .it_value = { due / 1000000000L, due % 1000000000L } };
+        if (sent < total) timerfd_settime(timer, TFD_TIMER_ABSTIME, &until, 0);
+        struct epoll_event events[CONNECTIONS + 1];
+        int count = epoll_wait(poll, events, CONNECTIONS + 1, 1000);
+        for (int k = 0; k < count; k++) {
+            int i = events[k].data.u32;
+            if (i == CONNECTIONS) { if (read(timer, buffer, 8) < 0) perror("timer"); continue; }
+            for (partly[i] += recv(ours[i], buffer, sizeof buffer, 0); partly[i] >= ANSWER; partly[i] -= ANSWER)
+                times[got++] = now() - plan[i][tail[i]++ % PLANNED];
+        }
+    }
+    for (int i = 0; i < CONNECTIONS; i++) close(ours[i]);
+    struct rusage used;
+    if (wait4(server, 0, 0, &used) < 0) { perror("wait"); return 1; }
+    double cpu = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
+    qsort(times, total, sizeof *times, ascending);
+    printf("%ld/s: p50 %ld, p99 %ld, p99.9 %ld us; server %.1f us of CPU a request\n", rate, times[total / 2] / 1000,
+           times[total * 99 / 100] / 1000, times[total * 999 / 1000] / 1000, cpu / total);
+    return 0;
+}
+C
+cc -O2 -o "$folder/echo" "$folder/echo.c"
+[ $# -gt 0 ] || set -- 1000 5000 20000
+for rate in "$@"; do timeout 30 "$folder/echo" "$rate"; done
