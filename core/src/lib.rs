@@ -10,6 +10,7 @@
 //! - [`config`]: every key, what was given, what it means for broker and topics
 //! - [`metadata`]: topics, partitions and brokers, and the records that change them
 //! - [`group`]: consumer groups and the offsets they commit
+//! - [`kraft`]: the metadata log of a Kafka cluster, to take it over
 //! - [`fetch_session`]: incremental fetches (KIP-227)
 //! - [`latency`]: how long things took
 #![forbid(unsafe_code)]
@@ -21,6 +22,7 @@ pub mod error_code;
 pub mod fetch_session;
 pub mod group;
 pub mod ids;
+pub mod kraft;
 pub mod latency;
 pub mod leader_epochs;
 pub mod limits;

@@ -277,6 +277,9 @@ impl MetadataImage {
                 self.partition_count += partitions.len();
                 self.change_topic(TopicId(*id), |topic| topic.add_partitions(partitions))
             }
+            MetadataRecord::LeaderEpochsTakenOver { id, epochs } => {
+                self.change_topic(TopicId(*id), |topic| topic.take_over_epochs(epochs))
+            }
         };
         outcome.map_err(|reason| ReplayFault { record_index: self.record_count, reason })?;
         self.record_count += 1;
@@ -439,6 +442,21 @@ impl TopicImage {
         Ok(())
     }
 
+    fn take_over_epochs(&mut self, epochs: &[i32]) -> Result<(), String> {
+        if epochs.len() != self.partitions.len() {
+            let (found, expected) = (epochs.len(), self.partitions.len());
+            return Err(format!("topic {} gets {found} leader epochs for {expected} partitions", self.name));
+        }
+        for (partition, epoch) in self.partitions.iter_mut().zip(epochs) {
+            if *epoch < partition.leader_epoch.0 {
+                let (index, known) = (partition.index, partition.leader_epoch);
+                return Err(format!("partition {index} of topic {} is in epoch {known} already", self.name));
+            }
+            partition.leader_epoch = LeaderEpoch(*epoch);
+        }
+        Ok(())
+    }
+
     fn has_leader(&self, leader: BrokerId) -> bool {
         self.partitions.iter().any(|partition| partition.leader == Some(leader))
     }
@@ -494,6 +512,22 @@ mod tests {
         assert_eq!((deleted.topic("orders"), deleted.topic_by_id(found.id)), (None, None));
         assert_eq!((deleted.topic_count(), deleted.partition_count()), (0, 0));
         assert!(before.topic("orders").is_none() && created.topic("orders").is_some(), "images never change");
+    }
+
+    #[test]
+    fn a_topic_of_another_cluster_goes_on_in_the_epochs_it_came_with() {
+        let id = TopicId::from_random(1, 1).0;
+        let created = MetadataImage::default().replay(&topic("orders", 1, 2));
+        let mut taken = created.replay(&MetadataRecord::LeaderEpochsTakenOver { id, epochs: vec![7, 3] });
+        let epochs = |image: &MetadataImage| -> Vec<i32> {
+            let partitions = &image.topic("orders").unwrap().partitions;
+            partitions.iter().map(|partition| partition.leader_epoch.0).collect()
+        };
+        assert_eq!(epochs(&taken), [7, 3]);
+        assert_eq!(epochs(&taken.replay(&MetadataRecord::LeaderEpochsRaised { leader: 1 })), [8, 4]);
+        for wrong in [vec![9], vec![9, 2]] {
+            taken.apply(&MetadataRecord::LeaderEpochsTakenOver { id, epochs: wrong }).unwrap_err();
+        }
     }
 
     #[test]

@@ -87,6 +87,14 @@ pub enum MetadataRecord {
         /// For each new partition, behind those there were, its replicas, the first leading.
         partitions: Vec<Vec<i32>>,
     },
+    /// The partitions of a topic that came from another cluster go on in these leader epochs, above all they had there:
+    /// clients that know one of those find out that the leader is another.
+    LeaderEpochsTakenOver {
+        /// The topic's id.
+        id: [u8; 16],
+        /// For each partition from zero its epoch.
+        epochs: Vec<i32>,
+    },
 }
 
 /// One address a broker is reached at.
