@@ -272,7 +272,7 @@ fn modified_at(path: &Path) -> io::Result<Timestamp> {
     Ok(Timestamp(metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000)))
 }
 
-fn free_bytes(path: &Path) -> io::Result<u64> {
+pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
     file_system_of(path).map(|status| status.f_bavail * status.f_frsize)
 }
 
