@@ -13,12 +13,14 @@
 //! - [`log`]: one partition's log; [`store`]: all logs of a shard, their journal and checkpoints
 //! - [`recovery`]: what a start makes of the files it finds
 //! - [`verify`](mod@verify): whether they are whole, found out by reading alone
+//! - [`import`]: logs that Kafka wrote, taken over
 #![forbid(unsafe_code)]
 
 pub mod config;
 mod disk;
 pub mod failure;
 pub mod format;
+pub mod import;
 pub mod log;
 pub mod metadata_log;
 pub mod recovery;

@@ -228,11 +228,36 @@ impl<E: Environment> MetadataLog<E> {
             .await
             .map_err(MetadataLogFailure::Disk)?;
         self.fenced = false;
-        let checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().expect("four bytes"));
+        let checksum = checksum_of(&header);
         let record_count = u32::try_from(record_count).expect("the header holds it");
         self.end = self.end.after(body.len(), record_count, checksum);
         Ok(())
     }
+}
+
+/// A metadata log that begins with these sets of records, as the file holds it.
+///
+/// # Errors
+/// [`MetadataLogFailure::TooLarge`] for a set that no frame takes.
+pub fn initial_bytes(sets: &[Vec<MetadataRecord>]) -> Result<Vec<u8>, MetadataLogFailure> {
+    let (mut bytes, mut end) = (Vec::new(), End::START);
+    for records in sets.iter().filter(|records| !records.is_empty()) {
+        let body = encode(records);
+        if body.len() > FRAME_BODY_BYTES_MAX {
+            return Err(MetadataLogFailure::TooLarge { body_bytes: body.len() });
+        }
+        for (body, count) in [(&body[..], records.len()), (&[], 0)] {
+            let header = frame_header(end, 0, body, count);
+            bytes.extend_from_slice(&header);
+            bytes.extend_from_slice(body);
+            end = end.after(body.len(), count as u32, checksum_of(&header));
+        }
+    }
+    Ok(bytes)
+}
+
+fn checksum_of(header: &[u8; HEADER_BYTES]) -> u32 {
+    u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().expect("four bytes"))
 }
 
 async fn read_all<E: Environment>(env: &E, file: &E::File) -> Result<Vec<u8>, MetadataLogFailure> {
@@ -420,18 +445,7 @@ mod tests {
     }
 
     fn log_of(sets: &[&[MetadataRecord]]) -> Vec<u8> {
-        let mut end = End::START;
-        let mut bytes = Vec::new();
-        for set in sets {
-            for (body, count) in [(encode(set), set.len()), (Vec::new(), 0)] {
-                let header = frame_header(end, 0, &body, count);
-                bytes.extend_from_slice(&header);
-                bytes.extend_from_slice(&body);
-                let checksum = u32::from_le_bytes(header[CHECKSUM_POSITION..].try_into().unwrap());
-                end = end.after(body.len(), count as u32, checksum);
-            }
-        }
-        bytes
+        initial_bytes(&sets.iter().map(|set| set.to_vec()).collect::<Vec<_>>()).unwrap()
     }
 
     fn read(bytes: &[u8]) -> Result<Vec<MetadataRecord>, MetadataLogFailure> {

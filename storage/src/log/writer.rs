@@ -244,6 +244,13 @@ fn plan_checksums(state: &LogState, index: usize, size: u64) -> Option<Step> {
     Some(Step::Checksums { segment: open.base_offset(), checksums })
 }
 
+impl PendingChecksums {
+    /// The content of a file that is written as a whole.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        [&self.header.to_bytes()[..], &checksum_bytes(&self.checksums)].concat()
+    }
+}
+
 /// The checksums of a segment that are to be written; `None` if there are none.
 pub(crate) fn pending_checksums(
     partition: TopicPartition,

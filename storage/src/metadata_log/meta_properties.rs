@@ -116,7 +116,8 @@ impl MetaProperties {
         Ok(())
     }
 
-    pub(crate) fn to_text(&self) -> String {
+    /// The file's content.
+    pub fn to_text(&self) -> String {
         let MetaProperties { cluster_id, node_id, directory_id } = self;
         format!(
             "#\ncluster.id={cluster_id}\ndirectory.id={directory_id}\nnode.id={node_id}\nversion={VERSION}\n"
