@@ -12,6 +12,7 @@ use crate::commands::consume::ConsumeArguments;
 use crate::commands::doctor::DoctorArguments;
 use crate::commands::dump_log::DumpLogArguments;
 use crate::commands::group::GroupArguments;
+use crate::commands::import::ImportArguments;
 use crate::commands::produce::ProduceArguments;
 use crate::commands::topic::TopicArguments;
 use crate::commands::verify::VerifyArguments;
@@ -57,6 +58,8 @@ pub enum ToolCommand {
     DumpLog(DumpLogArguments),
     /// Tell whether a data directory that no broker uses is whole.
     Verify(VerifyArguments),
+    /// Make a data directory from those of a Kafka broker that is stopped.
+    Import(ImportArguments),
     /// Tell whether this host is fit for a broker, and what would make it better.
     Doctor(DoctorArguments),
     /// Print what a shell needs to complete this command line.

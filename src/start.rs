@@ -16,6 +16,7 @@ use ringlog_core::config::{BrokerConfig, Durability, ListenerConfig};
 use ringlog_runtime::environment::Environment;
 use ringlog_runtime::host::{self, DirectoryLock, HostNeeds, HostProblem, HostReport};
 use ringlog_runtime::uring::{self, Feature, ShardsConfig, UringEnvironment};
+use ringlog_storage::import::data_directory::is_unfinished;
 use ringlog_storage::{Recovered, StoreConfig};
 use tracing_subscriber::EnvFilter;
 
@@ -77,6 +78,14 @@ struct Prepared {
 /// Makes directories that are not there, looks whether a broker can run in them, and locks them. Of several, one whose disk is lost is left
 /// out; the first must be there.
 fn prepare_directories(directories: &[PathBuf], needs: &HostNeeds) -> Result<Prepared, Box<dyn Error>> {
+    if let Some(unfinished) = directories.iter().find(|directory| is_unfinished(directory)) {
+        let shown = unfinished.display();
+        return Err(format!(
+            "an import into {shown} was not finished, so records are missing there: run `ringlog import` again, or remove the \
+             directory"
+        )
+        .into());
+    }
     let (first, others) = directories.split_first().expect("a configuration has a data directory");
     create_directory(first)?;
     let report = host::check(first, needs)?;

@@ -10,6 +10,7 @@
 //! - [`topic`], [`cluster`], [`config`], [`group`]: what a cluster holds
 //! - [`produce`] with [`line_format`], [`consume`] with [`record_format`]: records in and out
 //! - [`dump_log`], [`verify`]: what is in the files of a data directory, and whether it is whole
+//! - [`import`]: a stopped Kafka broker's directories become a data directory
 //! - [`doctor`]: whether this host is fit for a broker
 //! - [`time`]: moments as people write them
 //! - [`completions`]: for shells
@@ -26,6 +27,7 @@ pub mod doctor;
 pub mod dump_log;
 pub mod failure;
 pub mod group;
+pub mod import;
 pub mod kafka_spelling;
 pub mod line_format;
 pub mod output;
@@ -66,6 +68,7 @@ fn dispatch(command: ToolCommand, sink: &mut dyn Write) -> Result<ExitCode, Comm
         ToolCommand::Consume(arguments) => consume::run(arguments, sink)?,
         ToolCommand::DumpLog(arguments) => dump_log::run(arguments, sink)?,
         ToolCommand::Verify(arguments) => verify::run(arguments, sink)?,
+        ToolCommand::Import(arguments) => import::run(arguments, sink)?,
         ToolCommand::Doctor(arguments) => doctor::run(arguments, sink)?,
         ToolCommand::Completions(arguments) => completions::run(arguments, sink)?,
     }

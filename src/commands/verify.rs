@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use ringlog_runtime::host;
+use ringlog_storage::import::data_directory::is_unfinished;
 use ringlog_storage::verify::{Files, Finding, FoundFile, Level, Totals, Watcher, verify};
 use serde::Serialize;
 
@@ -44,6 +45,10 @@ pub fn run(arguments: VerifyArguments, sink: &mut dyn Write) -> Result<(), Comma
     let bytes = size_of(&data_dir).map_err(unreadable)?;
     let _lock =
         host::lock_directory(&data_dir).map_err(|problem| CommandFailure::Input(problem.to_string()))?;
+    if is_unfinished(&data_dir) {
+        let shown = data_dir.display();
+        return Err(CommandFailure::Input(format!("an import into {shown} was not finished: run it again")));
+    }
     let mut telling =
         Telling { sink, format: Format::of_flag(json), bar: bar(bytes), damage_count: 0, broken: None };
     let totals = verify(&OnDisk::default(), &data_dir, &mut telling);
@@ -59,7 +64,8 @@ pub fn run(arguments: VerifyArguments, sink: &mut dyn Write) -> Result<(), Comma
     }
 }
 
-fn bar(bytes: u64) -> ProgressBar {
+/// A bar over so many bytes, on a terminal.
+pub(super) fn bar(bytes: u64) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }

@@ -24,6 +24,8 @@ PACKAGE_INDEX = "package-index"
 DISKS = {"full-disk": "with_full_disk.py", "directories": "with_directories.py"}
 # Scripts with a broker of their own, which they kill or which must not be in others' way.
 BROKERS_OF_THEIR_OWN = {"group-storm": "with_group_storm.py", "crash-commits": "with_crash_commits.py", "kills": "with_kills.py"}
+# Brokers of their own, Kafka's and Ringlog's, one after the other.
+MOVES = {"import": "with_import.py"}
 # Suites of other projects; those of the second list need Go or Rust and are run when asked for by name.
 OTHERS, OTHERS_BY_NAME = ["kafka-python-suite"], ["franz-go-suite", "rdkafka-suite"]
 
@@ -63,7 +65,7 @@ def small_scripts(kind, folder, names):
 
 def main():
     kind, *names = sys.argv[1:] or ["ringlog"]
-    names = names or [*SMALL, *BROKERS_OF_THEIR_OWN, *(DISKS if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
+    names = names or [*SMALL, *BROKERS_OF_THEIR_OWN, *([*DISKS, *MOVES] if kind == "ringlog" else []), PACKAGE_INDEX, *OTHERS]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="ringlog-clients-"))
     totals, started = [], time.monotonic()
     try:
@@ -74,6 +76,8 @@ def main():
         for name in names:
             if name in DISKS:
                 totals.append(run_script(HERE / DISKS[name]))
+            if name in MOVES:
+                totals.append(run_script(HERE / MOVES[name], "--folder", folder / name))
             if name in BROKERS_OF_THEIR_OWN:
                 totals.append(run_script(HERE / BROKERS_OF_THEIR_OWN[name], "--kind", kind, "--folder", folder / name))
         if PACKAGE_INDEX in names:

@@ -49,6 +49,14 @@ impl BrokerProcess {
         BrokerProcess { folder, port, flags, process }
     }
 
+    /// Starts a broker on a folder whose data directory is there already; its last words if it does not start.
+    pub fn start_on(folder: TempDir, flags: &[&str]) -> Result<BrokerProcess, String> {
+        let port = free_port();
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let process = launch(folder.path(), port, &flags)?;
+        Ok(BrokerProcess { folder, port, flags, process })
+    }
+
     /// Starts a broker whose standard output nobody reads.
     pub fn start_unheard() -> BrokerProcess {
         let folder = tempfile::tempdir().expect("a folder for the broker");
