@@ -58,6 +58,29 @@ fn compare_files(world: &MemoryWorld, partitions: i32) -> (usize, usize) {
     (blocks, sealed_files)
 }
 
+/// Of each log all checksum files are finished, but for that of its last segment.
+fn expect_finished_files(world: &MemoryWorld, partitions: i32) {
+    for partition in 0..partitions {
+        let directory = format!("{DATA_DIR}/topic-{partition}/");
+        let names: Vec<String> = world.disk().files().into_iter().map(|(path, _)| path.to_string()).collect();
+        let names = names.iter().filter_map(|path| path.strip_prefix(&directory)).filter_map(parse_segment_name);
+        let (mut summed, mut active) = (Vec::new(), Offset(0));
+        for (base_offset, file) in names {
+            match file {
+                SegmentFile::Checksums => summed.push(base_offset),
+                SegmentFile::Log => active = active.max(base_offset),
+                SegmentFile::OffsetIndex | SegmentFile::TimeIndex => {}
+            }
+        }
+        for base_offset in summed.into_iter().filter(|base_offset| *base_offset < active) {
+            let path = segment_path(Path::new(&directory), base_offset, SegmentFile::Checksums);
+            let file = world.disk().read(&path).expect("listed");
+            let file = ChecksumFile::parse(&file, id(partition), base_offset).expect("it verifies");
+            assert!(file.header.sealed.is_some(), "{} was never finished", path.display());
+        }
+    }
+}
+
 #[test]
 fn after_a_clean_stop_every_checksum_is_that_of_its_block() {
     let (mut blocks, mut sealed) = (0, 0);
@@ -76,6 +99,8 @@ fn after_a_clean_stop_every_checksum_is_that_of_its_block() {
             if ended.is_ok() {
                 let (of_blocks, of_sealed) = compare_files(&world, 2);
                 (blocks, sealed) = (blocks + of_blocks, sealed + of_sealed);
+                // Among them files whose segment was sealed while a checkpoint wrote them.
+                expect_finished_files(&world, 2);
                 world.kill();
             } else if round % 2 == 0 {
                 world.crash();
