@@ -63,7 +63,8 @@ fn expect_finished_files(world: &MemoryWorld, partitions: i32) {
     for partition in 0..partitions {
         let directory = format!("{DATA_DIR}/topic-{partition}/");
         let names: Vec<String> = world.disk().files().into_iter().map(|(path, _)| path.to_string()).collect();
-        let names = names.iter().filter_map(|path| path.strip_prefix(&directory)).filter_map(parse_segment_name);
+        let names =
+            names.iter().filter_map(|path| path.strip_prefix(&directory)).filter_map(parse_segment_name);
         let (mut summed, mut active) = (Vec::new(), Offset(0));
         for (base_offset, file) in names {
             match file {

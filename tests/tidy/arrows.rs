@@ -3,7 +3,7 @@
 use crate::tree::{Finding, SourceFile, Tree};
 
 /// Every package of the workspace, its folder, and the packages of ours it may import.
-const ARROWS: [(&str, &str, &[&str]); 9] = [
+const ARROWS: [(&str, &str, &[&str]); 10] = [
     ("ringlog-core", "core/", &[]),
     ("ringlog-runtime", "runtime/", &["ringlog-core"]),
     ("ringlog-storage", "storage/", &["ringlog-core", "ringlog-runtime"]),
@@ -16,6 +16,7 @@ const ARROWS: [(&str, &str, &[&str]); 9] = [
     ),
     ("ringlog-bench", "bench/", EVERYTHING),
     ("ringlog-simulator", "tests/simulator/", EVERYTHING),
+    ("ringlog-power", "tests/power/", EVERYTHING),
     ("ringlog-fuzz", "fuzz/", EVERYTHING),
 ];
 
