@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use ringlog_core::ids::Offset;
 use ringlog_runtime::environment::Environment;
-use ringlog_runtime::memory::{MemoryWorld, Options};
+use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options};
 use ringlog_storage::format::checksums::{ChecksumFile, SegmentSeed};
 use ringlog_storage::{AtLeastOne, LogConfig, ReadError, StoreConfig};
 use support::{Session, Setup, id};
@@ -205,5 +205,112 @@ fn a_segment_without_checksums_gets_them_once_every_batch_was_verified() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn a_log_that_grows_while_it_is_read_delays_nothing() {
+    let (world, mut setup) = (world(), scrubbed_setup());
+    setup.config.scrub_period = Duration::from_secs(100);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 1, 5_000, 0).await);
+        setup.wait_until_promised(&session, 0).await;
+        session.stores[0].checkpoint().await.expect("written");
+        // The round begins with one block, and meets a hundred times as much before it ends.
+        wait(&session, Duration::from_secs(11)).await;
+        for salt in 1..100 {
+            assert!(setup.append(&session, 0, 1, 5_000, salt).await);
+            setup.wait_until_promised(&session, 0).await;
+        }
+        session.stores[0].checkpoint().await.expect("written");
+        wait(&session, Duration::from_secs(400)).await;
+        let statistics = session.stores[0].statistics();
+        assert!(statistics.scrub_rounds >= 3, "{statistics:?}");
+        assert!(statistics.scrubbed_bytes >= 2 * 99 * 5_000, "{statistics:?}");
+    });
+}
+
+#[test]
+fn what_the_disk_cannot_read_is_told_and_forgotten_when_it_can_again() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        world.disk().fail(DiskOperation::Read, 1);
+        while world.disk().has_ordered_failure() {
+            wait(&session, Duration::from_secs(1)).await;
+        }
+        wait(&session, Duration::from_secs(1)).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 1);
+        assert!(session.stores[0].failure().is_none(), "a read that fails fences nothing");
+        assert!(setup.append(&session, 0, 1, 10, 11).await, "nor refuses it the log");
+        let read =
+            session.logs[&0].plan_read(Offset(0), Offset(120), 1, AtLeastOne::Batch).expect("in range");
+        assert!(read.execute().await.is_ok(), "whoever asks has the disk asked again");
+        wait(&session, PERIOD * 2).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 0);
+    });
+}
+
+#[test]
+fn what_the_disk_never_reads_is_told_once_and_the_rest_is_looked_at() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.disk().corrupt(LOG, 30_000, 1);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        for _ in 0..3 {
+            world.disk().fail(DiskOperation::Read, 1);
+            wait(&session, PERIOD).await;
+        }
+        assert!(session.stores[0].statistics().scrub_rounds >= 2);
+        assert!((1..=2).contains(&session.stores[0].statistics().damaged_places));
+    });
+}
+
+#[test]
+fn a_file_that_somebody_removed_is_damage_and_one_that_goes_with_its_log_is_none() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        session.env.remove_file(Path::new(LOG)).await.expect("there");
+        wait(&session, PERIOD * 2).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 1);
+        let log = &session.logs[&0];
+        let read = log.plan_read(Offset(119), Offset(121), 1, AtLeastOne::Batch).expect("in range");
+        assert!(read.execute().await.is_err(), "of the file that is gone");
+        let read = log.plan_read(Offset(120), Offset(121), 1, AtLeastOne::Batch).expect("in range");
+        assert!(read.execute().await.is_ok(), "of the one behind it");
+        // A segment that is given up, or a log that is deleted, while the scrubber is anywhere in it.
+        log.advance_log_start(Offset(120)).await.expect("taken");
+        session.stores[0].delete_log(log).await.expect("deleted");
+        wait(&session, PERIOD * 2).await;
+        assert_eq!(session.stores[0].statistics().damaged_places, 0);
+    });
+}
+
+/// Whenever a log is deleted or shortened while its segments are read, that is no damage.
+#[test]
+fn deleting_and_retiring_at_any_moment_of_a_round_is_no_damage() {
+    for moment in 0..12 {
+        let (world, mut setup) = (world(), scrubbed_setup());
+        setup.config.scrub_period = Duration::from_millis(100);
+        setup.config.scrub_bytes_per_second_max = u64::MAX;
+        setup.config.read_bytes_max = 8 << 10;
+        setup.log_config.file_delete_delay = Duration::ZERO;
+        closed_log(&world, &setup);
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            let log = &session.logs[&0];
+            wait(&session, Duration::from_millis(10) + Duration::from_micros(1_055 * moment)).await;
+            match moment % 2 {
+                0 => session.stores[0].delete_log(log).await.expect("deleted"),
+                _ => log.advance_log_start(Offset(120)).await.expect("taken"),
+            }
+            wait(&session, Duration::from_secs(1)).await;
+            assert_eq!(session.stores[0].statistics().damaged_places, 0, "moment {moment}");
+        });
     }
 }

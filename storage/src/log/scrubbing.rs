@@ -16,7 +16,7 @@ use crate::log::segment::GrowingSegment;
 use crate::log::writer::{pending_checksums, write_checksums};
 use crate::store::directories::claim;
 use crate::store::read_ahead::Place;
-use crate::store::scrub::{PIECE_BYTES, Pace};
+use crate::store::scrub::{PIECE_BYTES, Round};
 
 /// How many batches are looked at to tell which offsets are damaged.
 const HEADERS_MAX: usize = 4096;
@@ -63,7 +63,11 @@ impl<E: Environment> PartitionLog<E> {
                 self.tell_damage(&read, position..extent.limit, format!("the file ends at {next}")).await;
                 Ok(None)
             }
-            None => Ok(Some(next)),
+            None => {
+                let place = Place { partition: self.log.identity.id, segment };
+                self.store.scrubber.note_sound(place, &(start..next));
+                Ok(Some(next))
+            }
         }
     }
 
@@ -86,7 +90,7 @@ impl<E: Environment> PartitionLog<E> {
     pub(crate) async fn make_checksums_if_none(
         &self,
         segment: Offset,
-        pace: Pace,
+        round: Round,
     ) -> Result<bool, ReadError> {
         if self.store.space.is_short() || !self.lacks_checksums(segment).await? {
             return Ok(false);
@@ -107,7 +111,7 @@ impl<E: Environment> PartitionLog<E> {
             growing.sum([&bytes, &[]]);
             growing.size += bytes.len() as u64;
             self.store.scrubber.note_bytes(bytes.len() as u64);
-            self.store.wait_scrubbing(pace, bytes.len() as u64).await;
+            self.store.wait_scrubbing(round, bytes.len() as u64).await;
         }
         self.write_new_checksums(&growing).await?;
         Ok(true)
@@ -171,7 +175,11 @@ impl<E: Environment> ColdRead<'_, E> {
     /// The offsets of the batches that lie in damaged blocks: from the end of the last batch before them to the begin of the first
     /// one behind. `None` if that takes too long to find.
     async fn offsets_in(&self, bytes: &Range<u64>) -> Result<Option<Range<i64>>, ReadError> {
-        let known = self.log.offset_entry_at_or_before(self.extent.segment, bytes.start).await?;
+        // A batch that begins where the damage does cannot say what it begins with: the one before it tells where it ends.
+        let known = match bytes.start.checked_sub(1) {
+            Some(before) => self.log.offset_entry_at_or_before(self.extent.segment, before).await?,
+            None => None,
+        };
         let (mut position, mut first) =
             (known.map_or(0, |entry| u64::from(entry.position)), self.extent.segment);
         for _ in 0..HEADERS_MAX {

@@ -3,7 +3,7 @@
 //! ```text
 //!   a round:  every log ──► every segment, as far as it is in its file ──► blocks against their checksums
 //!                                └── one without checksums: batches instead, and its file is made of them
-//!   pace:     all bytes within the period, never faster than so many a second
+//!   pace:     what is left within what is left of the period, never faster than so many a second
 //! ```
 //!
 //! Always true: one piece, or one batch larger than that, is in memory at a time; damage is told once; no segment is changed;
@@ -34,6 +34,9 @@ const DAMAGED_MAX: usize = 1024;
 /// How long to wait where there is nothing to read.
 const EMPTY_WAIT: Duration = Duration::from_secs(600);
 
+/// A round waits at least so often: what grows meanwhile is seen.
+const WAITS_MIN: u32 = 64;
+
 /// What the scrubber of a shard has done and found.
 #[derive(Default)]
 pub(crate) struct Scrubber {
@@ -62,6 +65,12 @@ impl Scrubber {
             damaged.push((place, bytes.clone()));
         }
         has_room
+    }
+
+    /// These bytes are what was written: if they were not before, the disk could not read them then, and can now.
+    pub fn note_sound(&self, place: Place, bytes: &Range<u64>) {
+        let is_within = |known: &Range<u64>| bytes.start <= known.start && known.end <= bytes.end;
+        self.damaged.borrow_mut().retain(|(of, known)| *of != place || !is_within(known));
     }
 
     /// Wakes the scrubber, to look whether all is over.
@@ -97,18 +106,20 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
     if store.config.scrub_period.is_zero() {
         return;
     }
-    // Starts that follow each other shall not all begin with the same logs.
-    let mut skip = store.env.random() as usize;
+    // Starts that follow each other shall not all begin with the same logs. The rounds of one do: between two looks at a
+    // log lies no more than the period.
+    let skipped = store.env.random() as usize;
+    let mut first = None;
     while store.goes_on_scrubbing() {
-        let (began, bytes_before) = (store.env.now(), store.scrubber.bytes());
+        let round = Round { began: store.env.now(), bytes_before: store.scrubber.bytes() };
         let mut ids: Vec<TopicPartition> = store.logs.borrow().keys().copied().collect();
-        let count = ids.len().max(1);
-        ids.rotate_left(skip % count);
-        skip = 0;
+        first = first.or_else(|| ids.get(skipped % ids.len().max(1)).copied());
+        let passed = ids.partition_point(|id| Some(*id) < first);
+        ids.rotate_left(passed);
         for id in ids {
             let log = store.logs.borrow().get(&id).cloned();
             if let Some(log) = log {
-                scrub_log(&PartitionLog { store: store.clone(), log }).await;
+                scrub_log(&PartitionLog { store: store.clone(), log }, round).await;
             }
         }
         if !store.goes_on_scrubbing() {
@@ -116,52 +127,52 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
         }
         // Makes room for what is met in the next round.
         store.damaged_places();
-        let has_read = store.scrubber.bytes() > bytes_before;
+        let has_read = store.scrubber.bytes() > round.bytes_before;
         store.scrubber.rounds.set(store.scrubber.rounds.get() + u64::from(has_read));
         let period = store.config.scrub_period;
-        store.sleep_scrubbing(began + if has_read { period } else { EMPTY_WAIT.min(period) }).await;
+        store
+            .sleep_scrubbing(round.began + if has_read { period } else { EMPTY_WAIT.min(period / 10) })
+            .await;
     }
 }
 
-async fn scrub_log<E: Environment>(log: &PartitionLog<E>) {
+async fn scrub_log<E: Environment>(log: &PartitionLog<E>, round: Round) {
     let scrubber = &log.store.scrubber;
     for summary in log.segments() {
-        let pace = log.store.scrub_pace();
         // What cannot be looked at now is passed over: whoever wants it finds out.
-        if log.make_checksums_if_none(summary.base_offset, pace).await.unwrap_or(true) {
+        if log.make_checksums_if_none(summary.base_offset, round).await.unwrap_or(true) {
             continue;
         }
         let mut position = 0;
         while log.store.goes_on_scrubbing() {
             let Ok(Some(next)) = log.scrub_piece(summary.base_offset, position).await else { break };
             scrubber.note_bytes(next - position);
-            log.store.wait_scrubbing(pace, next - position).await;
+            log.store.wait_scrubbing(round, next - position).await;
             position = next;
         }
     }
 }
 
-/// How fast to read.
+/// A look at everything, from when it began and what had been read before.
 #[derive(Clone, Copy)]
-pub(crate) struct Pace {
-    seconds_per_byte: f64,
+pub(crate) struct Round {
+    began: Instant,
+    bytes_before: u64,
 }
 
 impl<E: Environment> StoreShared<E> {
-    /// So that everything is read within the period, and never more than so many bytes a second.
-    fn scrub_pace(&self) -> Pace {
+    /// Waits after so many bytes were read, so that what is left is read within the period, and never more than so many bytes a
+    /// second. Told anew after every piece: logs grow while they are read.
+    pub(crate) async fn wait_scrubbing(&self, round: Round, bytes: u64) {
         let total: u64 = self.logs.borrow().values().map(|log| log.state.borrow().size_bytes()).sum();
-        // A tenth is kept for rounds that meet new records on their way.
-        let of_period = self.config.scrub_period.as_secs_f64() * 0.9 / total.max(1) as f64;
-        let fastest = 1.0 / self.config.scrub_bytes_per_second_max.max(1) as f64;
-        Pace { seconds_per_byte: of_period.max(fastest) }
-    }
-
-    /// Waits after so many bytes were read.
-    pub(crate) async fn wait_scrubbing(&self, pace: Pace, bytes: u64) {
-        let seconds = bytes as f64 * pace.seconds_per_byte;
-        let wait = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
-        self.sleep_scrubbing(self.env.now() + wait).await;
+        let left = total.saturating_sub(self.scrubber.bytes() - round.bytes_before);
+        let (period, now) = (self.config.scrub_period, self.env.now());
+        // A tenth is kept for what the reads themselves take.
+        let time_left = (round.began + period.mul_f64(0.9)) - now;
+        let of_period = time_left.mul_f64(bytes as f64 / (left + bytes).max(1) as f64);
+        let fastest = bytes as f64 / self.config.scrub_bytes_per_second_max.max(1) as f64;
+        let fastest = Duration::try_from_secs_f64(fastest).unwrap_or(Duration::MAX);
+        self.sleep_scrubbing(now + of_period.min(period / WAITS_MIN).max(fastest)).await;
     }
 
     /// Sleeps until then, or until the store closes.
