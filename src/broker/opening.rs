@@ -19,12 +19,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use ringlog_core::ids::{BrokerId, TopicId, TopicPartition};
-use ringlog_core::metadata::MetadataImage;
+use ringlog_core::metadata::{MetadataImage, MetadataRecord};
 use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode};
 use ringlog_storage::metadata_log::known_directories::{self, KnownDirectories};
 use ringlog_storage::metadata_log::meta_properties::{self, MetaProperties, MetaPropertiesFailure};
 use ringlog_storage::metadata_log::{self, MetadataLog};
-use ringlog_storage::{Recovered, StoreFailure, recover, survey};
+use ringlog_storage::{Recovered, Standing, StoreFailure, Unclaimed, recover, settle_unclaimed, survey};
 
 use crate::broker::places::{DirectoryIndex, Places, partitions_of};
 use crate::broker::{BrokerFailure, BrokerStart};
@@ -225,7 +225,8 @@ impl<E: Environment> FoundDirectories<E> {
         let others = paths.iter().zip(&claims).skip(1);
         let others = join_all(others.map(|(path, claim)| recover_other(env, path, claim, start))).await;
         let first = OpenedDirectory { path: first.clone(), found: Ok(Arc::new(recovered)) };
-        let directories: Vec<_> = std::iter::once(first).chain(others).collect();
+        let mut directories: Vec<_> = std::iter::once(first).chain(others).collect();
+        settle_unclaimed_logs(env, &mut directories, &image, &records).await?;
         Ok(FoundDirectories { log, image, directories, claims, known })
     }
 
@@ -439,6 +440,58 @@ fn leave_unmounted_out(claims: &mut [Claim], known: &KnownDirectories, paths: &[
                 paths[0].join(known_directories::FILE_NAME).display()
             ));
         }
+    }
+}
+
+/// Brings deletions to their end that a crash cut short, and moves aside what belongs to no topic.
+async fn settle_unclaimed_logs<E: Environment>(
+    env: &E,
+    directories: &mut [OpenedDirectory],
+    image: &MetadataImage,
+    records: &[MetadataRecord],
+) -> Result<(), BrokerFailure> {
+    let deleted: BTreeSet<TopicId> = records
+        .iter()
+        .filter_map(|record| match record {
+            MetadataRecord::TopicDeleted { id } => Some(TopicId(*id)),
+            _ => None,
+        })
+        .collect();
+    let standing = |id: TopicPartition| match image.topic_by_id(id.topic) {
+        Some(_) => Standing::Claimed,
+        None if deleted.contains(&id.topic) => Standing::Deleted,
+        None => Standing::Unknown,
+    };
+    for (index, directory) in directories.iter_mut().enumerate() {
+        let (path, Ok(recovered)) = (&directory.path, &mut directory.found) else { continue };
+        // A metadata log that was made just now knows no topic: it says nothing of what lies here.
+        if records.is_empty() {
+            let count = recovered.partitions().count();
+            if count > 0 {
+                tracing::error!(directory = %path.display(), partitions = count,
+                    "the metadata log is new, and partitions lie here that it does not know: restore it before the next start, which moves them aside");
+            }
+            continue;
+        }
+        match settle_unclaimed(env, path, recovered, standing).await {
+            Ok(unclaimed) => tell_unclaimed(&unclaimed),
+            Err(failure) if failure.is_out_of_space() => {
+                tracing::warn!(%failure, "directories that no topic has stay until there is room to rename them");
+            }
+            Err(failure) if index == 0 => return Err(BrokerFailure::Store(StoreFailure::Disk(failure))),
+            Err(failure) => directory.found = Err(failure.to_string()),
+        }
+    }
+    Ok(())
+}
+
+fn tell_unclaimed(unclaimed: &Unclaimed) {
+    for directory in &unclaimed.removed {
+        tracing::info!(directory = %directory.display(), "the deletion of a topic was cut short and is done now");
+    }
+    for (directory, aside) in &unclaimed.aside {
+        tracing::warn!(directory = %directory.display(), aside = %aside.display(),
+            "a directory belongs to no topic and was moved aside; nothing removes it");
     }
 }
 

@@ -4,14 +4,16 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use ringlog_net::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_net::protocol::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use ringlog_net::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
-use ringlog_runtime::environment::Environment;
+use ringlog_runtime::environment::{Environment, File, OpenMode, WriteSync};
 use ringlog_runtime::memory::{MemoryWorld, MountFails, Options};
 
 use crate::groups::{GROUP, commit, find_coordinator, offset, until_loaded};
 use crate::harness::{Broker, Client, TOPIC, batch, refusal, with_broker_in};
 
+const ONE: &str = "";
 const TWO: &str = "log.dirs=/a,/b";
 const BYTES: u64 = 1 << 30;
 
@@ -301,4 +303,132 @@ async fn rename(world: &MemoryWorld, from: &str, to: &str) {
     let env = world.environment(0, 1);
     env.rename(Path::new(from), Path::new(to)).await.unwrap();
     env.sync_directory(Path::new("/")).await.unwrap();
+}
+
+/// Files of a partition as they stood before.
+type Files = Vec<(String, Vec<u8>)>;
+
+fn files_below(world: &MemoryWorld, directory: &str) -> Files {
+    let below = format!("{directory}/");
+    let all = world.disk().files().into_iter().map(|(path, _)| path).filter(|path| path.starts_with(&below));
+    all.map(|path| (path.clone(), world.disk().read(&path).expect("listed"))).collect()
+}
+
+/// Puts files back, as if what took them away had not been done yet.
+fn put_back(world: &MemoryWorld, directory: &str, files: &Files) {
+    let env = world.environment(0, 1);
+    world.run_until(async {
+        env.create_directory(Path::new(directory)).await.expect("made");
+        for (path, bytes) in files {
+            let name = path.rsplit('/').next().expect("a name");
+            let path = format!("{directory}/{name}");
+            let file = env.open(Path::new(&path), OpenMode::BufferedWrite).await.expect("made");
+            for (index, piece) in bytes.chunks(16 << 10).enumerate() {
+                let mut buffer = env.arena().allocate(piece.len()).expect("memory");
+                buffer.extend_from_slice(piece);
+                let position = (index * (16 << 10)) as u64;
+                file.write_at(position, vec![buffer.freeze()], WriteSync::Later).await.expect("written");
+            }
+        }
+    });
+    world.kill();
+}
+
+/// A world with a topic of one record, and the files of its partition.
+fn filled() -> (MemoryWorld, Files) {
+    let world = MemoryWorld::new(7, Options::quiet());
+    life(&world, ONE, async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        assert_eq!(client.produce(0, &batch(&["kept"])).await, (NONE, 0));
+    });
+    // What only the journal had is in the segment.
+    life(&world, ONE, async |broker| assert_eq!(broker.connect().fetch(0, 0).await.1, 1));
+    let files = files_below(&world, "/data/topic-0");
+    assert!(!log_of(&files).is_empty());
+    (world, files)
+}
+
+fn log_of(files: &Files) -> &[u8] {
+    files.iter().find(|(path, _)| path.ends_with(".log")).map(|(_, bytes)| bytes.as_slice()).expect("a log")
+}
+
+async fn delete_topic(client: &mut Client, name: &str) {
+    let topic = DeleteTopicState { name: Some(name), ..DeleteTopicState::default() };
+    let request = DeleteTopicsRequest { topics: vec![topic], topic_names: vec![name], timeout_ms: 10_000 };
+    let response = client.call(&request, 6).await;
+    assert_eq!(response.read(DeleteTopicsResponse::decode).responses[0].error_code, NONE);
+}
+
+fn names_in_data(world: &MemoryWorld) -> Vec<String> {
+    let below = |path: &str| path.strip_prefix("/data/")?.split_once('/').map(|(name, _)| name.to_owned());
+    let mut names: Vec<String> = world.disk().files().iter().filter_map(|(path, _)| below(path)).collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn a_deletion_that_was_granted_and_cut_short_is_done_by_the_next_start() {
+    let (world, files) = filled();
+    life(&world, ONE, async |broker| {
+        let mut client = broker.connect();
+        client.create_topic("other", 1, &[]).await;
+        delete_topic(&mut client, TOPIC).await;
+    });
+    // The power went before the directory was renamed.
+    put_back(&world, "/data/topic-0", &files);
+    for _ in 0..2 {
+        life(&world, ONE, async |broker| drop(broker.connect()));
+        let names = names_in_data(&world);
+        assert!(!names.iter().any(|name| name.starts_with("topic-0")), "{names:?}");
+        assert!(names.contains(&"other-0".to_owned()), "what has a topic stays: {names:?}");
+    }
+}
+
+#[test]
+fn a_directory_that_no_topic_ever_had_is_moved_aside_and_never_removed() {
+    let (world, mut files) = filled();
+    for (path, bytes) in &mut files {
+        if path.ends_with("partition.metadata") {
+            *bytes = b"version: 0\ntopic_id: AAAAAAAAQAWAAAAAAAAABg".to_vec();
+        }
+    }
+    put_back(&world, "/data/other-0", &files);
+    let mut strays = Vec::new();
+    for start in 0..3 {
+        life(&world, ONE, async |broker| {
+            let mut client = broker.connect();
+            assert_eq!(client.fetch(0, 0).await.1, 1);
+            if start == 0 {
+                client.create_topic("other", 1, &[]).await;
+            }
+        });
+        let names = names_in_data(&world);
+        let is_stray = |name: &String| name.starts_with("other-0.") && name.ends_with("-stray");
+        let found: Vec<String> = names.into_iter().filter(is_stray).collect();
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(strays.is_empty() || strays == found, "it keeps its name");
+        let kept = files_below(&world, &format!("/data/{}", found[0]));
+        // Zeros behind the last batch are cut.
+        let is_whole = !log_of(&kept).is_empty() && log_of(&files).starts_with(log_of(&kept));
+        assert!(is_whole, "{} bytes of {}", log_of(&kept).len(), log_of(&files).len());
+        strays = found;
+    }
+}
+
+#[test]
+fn a_metadata_log_that_is_new_says_nothing_of_what_lies_there() {
+    let (world, _) = filled();
+    let env = world.environment(0, 1);
+    world.run_until(async {
+        env.remove_file(Path::new("/data/metadata.log")).await.expect("there");
+        env.remove_file(Path::new("/data/meta.properties"))
+            .await
+            .or_else(|failure| if failure.is_not_found() { Ok(()) } else { Err(failure) })
+            .expect("gone");
+    });
+    world.kill();
+    let before = files_below(&world, "/data/topic-0");
+    life(&world, ONE, async |broker| drop(broker.connect()));
+    assert_eq!(files_below(&world, "/data/topic-0").len(), before.len());
+    assert_eq!(names_in_data(&world).iter().filter(|name| name.starts_with("topic-0")).count(), 1);
 }

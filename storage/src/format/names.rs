@@ -3,7 +3,7 @@
 //! ```text
 //!   DIR/orders-0/00000000000000000000.log  .index  .timeindex  .checksums   leader-epoch-checkpoint   partition.metadata
 //!   DIR/journal/shard-0/00000001.journal   reserve   DIR/checkpoint/shard-0-1.checkpoint   recovered-0.checkpoint
-//!   DIR/orders-0.3f..e1-delete (being removed)   DIR/orders-0.3f..e1-stray (not the topic it is named for)
+//!   DIR/orders-0.3f..e1-delete (being removed)   DIR/orders-0.3f..e1-stray (of no topic, or of another than it is named for)
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -70,16 +70,25 @@ pub fn deleted_directory(directory: &Path, random: u64) -> PathBuf {
     crate::disk::with_suffix(directory, &format!(".{random:016x}-delete"))
 }
 
-/// What a directory is renamed to when its name belongs to another topic by now.
+/// What a directory is renamed to whose topic nobody knows, or whose name belongs to another one by now.
 pub fn stray_directory(directory: &Path, random: u64) -> PathBuf {
     crate::disk::with_suffix(directory, &format!(".{random:016x}-stray"))
 }
 
 /// Whether a directory is one that was being deleted.
 pub fn is_deleted_directory(name: &str) -> bool {
-    let Some((rest, suffix)) = name.rsplit_once('.') else { return false };
-    let is_ours = suffix
-        .strip_suffix("-delete")
+    is_renamed(name, "-delete")
+}
+
+/// Whether a directory was moved aside.
+pub fn is_stray_directory(name: &str) -> bool {
+    is_renamed(name, "-stray")
+}
+
+fn is_renamed(name: &str, suffix: &str) -> bool {
+    let Some((rest, renamed)) = name.rsplit_once('.') else { return false };
+    let is_ours = renamed
+        .strip_suffix(suffix)
         .is_some_and(|hex| hex.len() == 16 && hex.bytes().all(|symbol| symbol.is_ascii_hexdigit()));
     is_ours && parse_partition_directory(rest).is_some()
 }
@@ -183,6 +192,10 @@ mod tests {
         assert_eq!(deleted, Path::new("/d/my-topic-12.00000000000000ff-delete"));
         assert!(is_deleted_directory("my-topic-12.00000000000000ff-delete"));
         assert!(!is_deleted_directory("my-delete-12"));
+        let stray = stray_directory(Path::new("/d/my-topic-12"), 255);
+        assert_eq!(stray, Path::new("/d/my-topic-12.00000000000000ff-stray"));
+        assert!(is_stray_directory("my-topic-12.00000000000000ff-stray"));
+        assert!(!is_stray_directory("my-topic-12.00000000000000ff-delete"));
     }
 
     #[test]

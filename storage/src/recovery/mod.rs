@@ -16,8 +16,10 @@ mod directories;
 mod journals;
 mod replay;
 mod survey;
+mod unclaimed;
 
 pub use survey::survey;
+pub use unclaimed::{Standing, Unclaimed, settle_unclaimed};
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

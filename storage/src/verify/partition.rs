@@ -15,8 +15,8 @@ use crate::format::checkpoint::PartitionRecord;
 use crate::format::checksums::{ChecksumFile, SegmentSeed, checksum_count, checksum_position, digest_of};
 use crate::format::index::IndexEntry;
 use crate::format::names::{
-    SegmentFile, is_deleted_directory, leader_epoch_checkpoint, parse_partition_directory,
-    parse_segment_name, partition_directory, partition_metadata, segment_path,
+    SegmentFile, is_deleted_directory, is_stray_directory, leader_epoch_checkpoint,
+    parse_partition_directory, parse_segment_name, partition_directory, partition_metadata, segment_path,
 };
 use crate::format::partition_metadata as metadata_text;
 use crate::log::SegmentSummary;
@@ -29,6 +29,7 @@ const RESTORE_LOG: &str =
 const BY_ITSELF: &str = "nothing: the next start sees to it";
 const CHECKSUMS: &str = "nothing is refused for want of it: a broker serves the segment by the checksums of its batches; restore it from a copy if \
                          there is one, else remove it";
+const STRAY: &str = "remove it once nobody misses its records; a broker does not read it";
 /// The largest index that is read.
 const INDEX_BYTES_MAX: usize = 1 << 30;
 
@@ -42,6 +43,10 @@ pub(super) fn all<F: Files>(
     let mut seen = BTreeSet::new();
     for file in look.list(data_dir)?.into_iter().filter(|file| file.is_directory) {
         let directory = data_dir.join(&file.name);
+        if is_stray_directory(&file.name) {
+            look.notice(&directory, "it was moved aside, for it belongs to no topic", STRAY);
+            continue;
+        }
         let is_deleted = is_deleted_directory(&file.name);
         let name =
             if is_deleted { file.name.rsplit_once('.').map_or("", |parts| parts.0) } else { &file.name };
