@@ -37,6 +37,11 @@ enum Attempt {
     Again,
 }
 
+/// Whether a file belongs to the topic, which is deleted once this client is done.
+pub fn is_of_fleeting_topic(path: &str) -> bool {
+    path.contains(&format!("/{FLEETING}-"))
+}
+
 /// Makes, fills, reads and deletes the topic so many times.
 pub fn make_and_delete(workload: Workload, times: u64, random: Random) -> impl Future<Output = ()> {
     workload.begin();

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use ringlog::broker::message::Message;
 use ringlog::broker::{BrokerStart, run_first_shard, run_other_shard};
@@ -23,6 +24,9 @@ const PROPERTIES: &str = "node.id=1\n\
     offsets.topic.num.partitions=2\n\
     group.initial.rebalance.delay.ms=200\n\
     group.min.session.timeout.ms=100\n";
+
+/// How often everything is read again: a few times in a life.
+pub const SCRUB_PERIOD: Duration = Duration::from_secs(1);
 
 /// The broker, with sizes so small that everything that can fill up does.
 pub struct Broker {
@@ -52,7 +56,7 @@ fn tiny_on(disks: &str) -> Arc<BrokerStart> {
         bind_addresses: vec![address],
         default_host: "127.0.0.1".to_owned(),
         metrics_address: None,
-        store: StoreConfig::tiny(),
+        store: StoreConfig { scrub_period: SCRUB_PERIOD, ..StoreConfig::tiny() },
         unusable: std::collections::BTreeMap::new(),
     })
 }

@@ -47,6 +47,8 @@ pub struct Summary {
     pub commits_granted: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
+    /// Blocks of the medium that rotted.
+    pub blocks_rotted: usize,
     /// Changes made to the disks.
     pub disk_changes: u64,
     /// Virtual time passed.
@@ -71,6 +73,7 @@ impl Summary {
                 self.assignments += report.assignments;
                 self.commits_granted += report.commits_granted;
                 self.topics_deleted += report.topics_deleted;
+                self.blocks_rotted += report.blocks_rotted;
                 self.disk_changes += report.disk_changes;
                 self.virtual_time += report.virtual_time;
                 // In whatever order they ended.
@@ -87,7 +90,7 @@ impl fmt::Display for Summary {
         writeln!(
             formatter,
             "{} seeds: {} records acknowledged, {} in the final logs, {} deleted, {} deletions and {} configurations granted, \
-             {} assignments and {} commits of groups, {} topics deleted, {} lives ended, {} changes of disks, {:?} passed, traces {:016x}",
+             {} assignments and {} commits of groups, {} topics deleted, {} blocks rotted, {} lives ended, {} changes of disks, {:?} passed, traces {:016x}",
             self.seeds,
             self.acknowledged_records,
             self.final_records,
@@ -97,6 +100,7 @@ impl fmt::Display for Summary {
             self.assignments,
             self.commits_granted,
             self.topics_deleted,
+            self.blocks_rotted,
             self.lives,
             self.disk_changes,
             self.virtual_time,

@@ -12,7 +12,7 @@ use ringlog_runtime::memory::Random;
 
 use crate::client::Client;
 use crate::history::FetcherNumber;
-use crate::workload::{NO_ERROR, OFFSET_OUT_OF_RANGE, RETRY_AFTER, Workload};
+use crate::workload::{CORRUPT_MESSAGE, NO_ERROR, OFFSET_OUT_OF_RANGE, RETRY_AFTER, Workload};
 
 const LATEST: i64 = -1;
 const EARLIEST: i64 = -2;
@@ -56,6 +56,11 @@ async fn read_on(workload: Workload, fetcher: FetcherNumber, partition: i32, mut
                     }
                     continue;
                 }
+                Err(error) if is_damaged(&error) => {
+                    let Some(next) = skip_what_is_damaged(&workload, partition, next_offset) else { break };
+                    next_offset = next;
+                    continue;
+                }
                 Err(_) => break,
             };
             let mut history = workload.history.borrow_mut();
@@ -88,6 +93,11 @@ pub(crate) async fn skip_what_is_gone(
     Ok(start)
 }
 
+/// Where to go on behind records that are refused as damaged, if they may be.
+pub(crate) fn skip_what_is_damaged(workload: &Workload, partition: i32, next_offset: i64) -> Option<i64> {
+    workload.history.borrow_mut().refused(workload.number_of(partition), next_offset)
+}
+
 /// Reads every partition from beginning to end and notes it as what is left.
 pub async fn read_everything(workload: &Workload) {
     for partition in 0..workload.topic.partitions {
@@ -109,7 +119,14 @@ async fn read_rest(workload: &Workload, partition: i32, next_offset: &mut i64) -
     }
     let end_offset = end_of(workload, &mut client, partition).await?;
     while *next_offset < end_offset {
-        let fetched = fetch(workload, &mut client, partition, *next_offset, i32::MAX).await?;
+        let fetched = match fetch(workload, &mut client, partition, *next_offset, i32::MAX).await {
+            Err(error) if is_damaged(&error) => {
+                let next = skip_what_is_damaged(workload, partition, *next_offset);
+                *next_offset = next.ok_or(error)?;
+                continue;
+            }
+            fetched => fetched?,
+        };
         let mut history = workload.history.borrow_mut();
         history.final_bytes(number, fetched.bytes);
         for (offset, value) in fetched.records {
@@ -231,6 +248,15 @@ pub(crate) fn expect_success(code: i16) -> io::Result<()> {
 
 /// Whether the broker said that there is no such offset.
 pub(crate) fn is_out_of_range(error: &io::Error) -> bool {
+    says(error, OFFSET_OUT_OF_RANGE)
+}
+
+/// Whether the broker said that the records are damaged.
+pub(crate) fn is_damaged(error: &io::Error) -> bool {
+    says(error, CORRUPT_MESSAGE)
+}
+
+fn says(error: &io::Error, expected: i16) -> bool {
     let code = error.get_ref().and_then(|error| error.downcast_ref::<ErrorCode>());
-    code.is_some_and(|code| code.0 == OFFSET_OUT_OF_RANGE)
+    code.is_some_and(|code| code.0 == expected)
 }

@@ -5,6 +5,7 @@
 //!   fetcher  ── read(fetcher, partition, offset, value) | log_start_seen(fetcher, partition, offset)
 //!   anybody  ── starts, configs, groups: see [`crate::log_starts`], [`crate::config_history`], [`crate::group_history`]
 //!   admin    ── topic_news(created | deleted | seen | missed)
+//!   the medium ── rotted(block) ──► refused(partition, offset) | reported, and the rest as ever
 //!   the end  ── final log of each partition, read once everything is healed or before its topic is deleted
 //! ```
 //!
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 use crate::config_history::ConfigHistory;
 use crate::group_history::GroupHistory;
 use crate::log_starts::LogStarts;
+use crate::rot::RottenBlock;
 
 /// A partition of a topic of the workload. Each life of a topic that is deleted and made again has its own.
 pub type PartitionNumber = i32;
@@ -113,6 +115,15 @@ pub enum TopicNews {
     Missed,
 }
 
+/// When damage was reported.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Reported {
+    /// While disks may fail to read.
+    AmongFaults,
+    /// Once all is healed.
+    AtLast,
+}
+
 /// Everything that happened.
 #[derive(Clone, Default, Debug)]
 pub struct History {
@@ -126,7 +137,11 @@ pub struct History {
     reads: Vec<Read>,
     log_starts: Vec<LogStartSeen>,
     topic_news: Vec<TopicNews>,
-    reports_of_damage: Vec<String>,
+    reports_of_damage: Vec<(Reported, String)>,
+    rotten: Vec<RottenBlock>,
+    unfound: Vec<RottenBlock>,
+    refused_sound: Vec<(PartitionNumber, i64)>,
+    left_on_disk: Vec<String>,
     final_logs: BTreeMap<PartitionNumber, Vec<(i64, Vec<u8>)>>,
     final_starts: BTreeMap<PartitionNumber, FinalStart>,
     acknowledged_ends: BTreeMap<PartitionNumber, i64>,
@@ -247,13 +262,70 @@ impl History {
     }
 
     /// The broker reported damage to its operator.
-    pub fn damage_reported(&mut self, report: String) {
-        self.reports_of_damage.push(report);
+    pub fn damage_reported(&mut self, when: Reported, report: String) {
+        self.reports_of_damage.push((when, report));
     }
 
     /// Every report of damage.
-    pub fn reports_of_damage(&self) -> &[String] {
+    pub fn reports_of_damage(&self) -> &[(Reported, String)] {
         &self.reports_of_damage
+    }
+
+    /// A block of the medium is not what was written any more.
+    pub fn rotted(&mut self, block: RottenBlock) {
+        self.rotten.push(block);
+    }
+
+    /// Damaged blocks.
+    pub fn rotten(&self) -> &[RottenBlock] {
+        &self.rotten
+    }
+
+    /// The program is started for the last time: what rotted until now it has to read from the disk.
+    pub fn last_start(&mut self) {
+        self.rotten.iter_mut().for_each(|block| block.is_on_disk_alone = true);
+    }
+
+    /// A damaged block that is still there was not found in time.
+    pub fn damage_not_found(&mut self, block: RottenBlock) {
+        self.unfound.push(block);
+    }
+
+    /// Those that were not.
+    pub fn unfound(&self) -> &[RottenBlock] {
+        &self.unfound
+    }
+
+    /// Records were refused as damaged. Where to go on behind them, if they are.
+    pub fn refused(&mut self, partition: PartitionNumber, offset: i64) -> Option<i64> {
+        let block = self.rotten.iter().find(|block| block.may_be_refused(partition, offset));
+        let Some(block) = block else {
+            self.refused_sound.push((partition, offset));
+            return None;
+        };
+        let next = if offset < block.offsets.end { block.offsets.end } else { block.refused_to };
+        self.final_bytes(partition, block.refused_bytes as usize);
+        Some(next)
+    }
+
+    /// Records that were refused as damaged and are not.
+    pub fn refused_sound(&self) -> &[(PartitionNumber, i64)] {
+        &self.refused_sound
+    }
+
+    /// A file of a topic that is deleted is there at the end.
+    pub fn left_on_disk(&mut self, path: String) {
+        self.left_on_disk.push(path);
+    }
+
+    /// Files of deleted topics.
+    pub fn files_left(&self) -> &[String] {
+        &self.left_on_disk
+    }
+
+    /// Whether all of these records may be refused.
+    pub fn may_be_refused(&self, partition: PartitionNumber, mut offsets: std::ops::Range<i64>) -> bool {
+        offsets.all(|offset| self.rotten.iter().any(|block| block.may_be_refused(partition, offset)))
     }
 
     /// All batches, in the order they were first sent.

@@ -7,6 +7,7 @@
 //! - [`group`], [`member`], [`keeper`]: who is in a consumer group, and who looks after it
 //! - [`log`]: what the broker says; [`history`] with [`log_starts`], [`config_history`] and [`group_history`]: what clients
 //!   did and saw; [`checker`]: which promises that breaks
+//! - [`rot`]: a medium that ages
 //! - [`broker`]: the broker as a program to run
 //! - [`planted`]: mistakes made on purpose, which must be found
 
@@ -27,6 +28,7 @@ pub mod log_starts;
 pub mod member;
 pub mod planted;
 pub mod producer;
+pub mod rot;
 pub mod run;
 pub mod session;
 pub mod shortener;

@@ -1,5 +1,5 @@
 //! What the broker writes to its log of events: shown where `RINGLOG_LOG` asks for it, and searched for reports of
-//! damage. The simulator damages nothing, so whoever reports damage took something else for it.
+//! damage: whoever reports other damage than the simulator did took something else for it.
 //!
 //! Always true: what a run reported is kept for the thread that runs it, and no other.
 

@@ -17,16 +17,18 @@ use ringlog_runtime::environment::Environment;
 use ringlog_runtime::memory::{Faults, MemoryWorld, MountFails, Options, PerMillion, Random, WorldHandle};
 
 use crate::administrator;
+use crate::broker::SCRUB_PERIOD;
 use crate::checker::{self, Violation};
 use crate::configurer;
 use crate::fetcher;
 use crate::group::{self, Group};
-use crate::history::Promise;
+use crate::history::{History, Promise, Reported};
 use crate::keeper;
 use crate::log;
 use crate::member::Member;
 use crate::planted::Bug;
 use crate::producer::Producer;
+use crate::rot::{Rot, RottenBlock};
 use crate::session;
 use crate::shortener;
 use crate::workload::{Versions, Workload};
@@ -63,6 +65,9 @@ const DISK_FILLS: PerMillion = PerMillion(100_000);
 const ROOM_BYTES_MAX: u64 = 1 << 20;
 /// How long it is full, or has room, where somebody else fills it again and again.
 const FILLING_US_MAX: u64 = 1 << 20;
+/// How many blocks rot in a run, and the time between two of them.
+const ROTTEN_BLOCKS_MAX: u64 = 6;
+const ROT_PAUSE_US_MAX: u64 = 2_000_000;
 
 /// Something that serves Kafka clients in a world: the broker, or a stand-in to test the simulator with.
 pub trait Program {
@@ -137,6 +142,8 @@ pub struct Report {
     pub commits_granted: usize,
     /// Topics deleted.
     pub topics_deleted: usize,
+    /// Blocks of the medium that rotted.
+    pub blocks_rotted: usize,
     /// Changes made to the disk.
     pub disk_changes: u64,
     /// Virtual time passed.
@@ -176,15 +183,25 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
     }
     let workload = start_clients(program, &world, &mut random);
     let groups = start_groups(program, &world, &workload, &mut random);
+    let rot = start_rot(program, &world, &workload, Random::from_seed(seed).fork(14));
     let mut lives = Vec::new();
     for _ in 0..random.between(1..=LIVES_MAX) {
         lives.push(live_and_end(program, &world, bug, &mut random));
     }
     world.set_faults(Faults::default());
+    workload.history.borrow_mut().last_start();
+    let reports = log::take_reports_of_damage();
     program.start(&world, random.between(1..=SHARDS_MAX) as u16, bug);
     world.run_until(finish(&world, &workload, &groups));
+    let last_reports = world.run_until(find_damage(&world, &rot));
     let mut history = workload.history.borrow_mut();
-    log::take_reports_of_damage().into_iter().for_each(|report| history.damage_reported(report));
+    note_unfound(&world, &mut history, &last_reports);
+    for (path, _) in world.disk().files().iter().filter(|(path, _)| administrator::is_of_fleeting_topic(path))
+    {
+        history.left_on_disk(path.clone());
+    }
+    reports.into_iter().for_each(|report| history.damage_reported(Reported::AmongFaults, report));
+    last_reports.into_iter().for_each(|report| history.damage_reported(Reported::AtLast, report));
     Report {
         seed,
         options: world.options().to_string(),
@@ -199,6 +216,7 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
         assignments: history.groups.assignments().len(),
         commits_granted: history.groups.commits_granted(),
         topics_deleted: history.topics_deleted(),
+        blocks_rotted: history.rotten().len(),
         disk_changes: world.disk().mutations(),
         virtual_time: Duration::from_nanos(world.now().0),
     }
@@ -275,6 +293,22 @@ fn start_groups(
         world.spawn(keeper::keep(group.clone(), times, random.fork(12)));
     }
     groups
+}
+
+/// In half of the runs the medium ages.
+fn start_rot(
+    program: &impl Program,
+    world: &MemoryWorld,
+    workload: &Workload,
+    mut random: Random,
+) -> Option<Rot> {
+    if !program.does_everything() || random.coin() {
+        return None;
+    }
+    let times = random.between(1..=ROTTEN_BLOCKS_MAX);
+    let rot = Rot::new(workload, random);
+    world.spawn(rot.clone().spread(times, ROT_PAUSE_US_MAX));
+    Some(rot)
 }
 
 /// One life of the program, from start to a violent or an orderly end.
@@ -394,6 +428,26 @@ fn live_until_crash(world: &MemoryWorld) {
 fn often_small(max: u64, random: &mut Random) -> u64 {
     let bound = random.between(1..=u64::from(max.ilog2()) + 1);
     random.between(1..=(1 << bound).min(max))
+}
+
+/// Another block rots that nobody reads any more, and the scrubber has its time to find it; what was reported since the last start.
+async fn find_damage(world: &MemoryWorld, rot: &Option<Rot>) -> Vec<String> {
+    if let Some(rot) = rot {
+        rot.end();
+        // A round that found more to read than the one before comes by a little later.
+        world.sleep(SCRUB_PERIOD * 5 / 4).await;
+    }
+    log::take_reports_of_damage()
+}
+
+/// Notes damaged blocks that are there and that the scrubber did not report.
+fn note_unfound(world: &MemoryWorld, history: &mut History, reports: &[String]) {
+    let is_there = |block: &&RottenBlock| world.disk().read(&block.path).is_some();
+    let is_found = |block: &RottenBlock| reports.iter().any(|report| block.is_told_by(report));
+    let unfound = history.rotten().iter().filter(is_there).filter(|block| !is_found(block));
+    for block in unfound.cloned().collect::<Vec<_>>() {
+        history.damage_not_found(block);
+    }
 }
 
 /// Waits until all is written, reads everything, and waits until every fetcher has seen it too and every group is at rest.

@@ -13,7 +13,9 @@ use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, 
 use ringlog_runtime::memory::Random;
 
 use crate::client::Client;
-use crate::fetcher::{WAIT_MS_MAX, expect_success, is_out_of_range, skip_what_is_gone, unpack};
+use crate::fetcher::{
+    WAIT_MS_MAX, expect_success, is_damaged, is_out_of_range, skip_what_is_damaged, skip_what_is_gone, unpack,
+};
 use crate::history::FetcherNumber;
 use crate::workload::{RETRY_AFTER, Workload};
 
@@ -93,10 +95,15 @@ impl SessionReader {
         Ok(())
     }
 
-    /// Goes on where the log begins if its error says that what comes next is gone; the session is begun anew.
+    /// Goes on where the log begins if its error says that what comes next is gone, and behind what is damaged; the session is
+    /// begun anew.
     async fn look_after(&mut self, client: &mut Client, partition: i32, error: io::Error) -> io::Result<()> {
+        let next = self.next_offsets[partition as usize];
+        if is_damaged(&error) {
+            let behind = skip_what_is_damaged(&self.workload, partition, next);
+            self.next_offsets[partition as usize] = behind.unwrap_or(next);
+        }
         if is_out_of_range(&error) {
-            let next = self.next_offsets[partition as usize];
             let start = skip_what_is_gone(&self.workload, client, self.fetcher, partition, next).await?;
             self.next_offsets[partition as usize] = start;
         }

@@ -30,6 +30,8 @@ pub const UNKNOWN_TOPIC_OR_PARTITION: i16 = 3;
 /// The same.
 pub const OFFSET_OUT_OF_RANGE: i16 = 1;
 /// The same.
+pub const CORRUPT_MESSAGE: i16 = 2;
+/// The same.
 pub const TOPIC_ALREADY_EXISTS: i16 = 36;
 
 /// Shared by all clients of a run.

@@ -23,6 +23,7 @@ fn the_broker_keeps_its_promises() {
     let is_busy = is_busy && is_much(summary.retired_records, 1_000);
     let is_busy = is_busy && is_much(summary.deletions_granted, 100) && is_much(summary.config_changes, 100);
     let is_busy = is_busy && is_much(summary.assignments, 200) && is_much(summary.commits_granted, 200);
+    let is_busy = is_busy && is_much(summary.blocks_rotted, 30);
     let is_busy = is_busy || summary.seeds < 100;
     assert!(
         is_busy && summary.final_records + summary.retired_records >= summary.acknowledged_records,
@@ -158,4 +159,14 @@ fn a_broker_that_deletes_a_record_more_than_it_was_asked_to_is_found() {
 #[test]
 fn a_broker_that_tells_how_large_a_batch_may_be_and_takes_larger_ones_is_found() {
     expect_found_as("ConfigNotFollowed", Bug::IgnoreBatchSizes, 200);
+}
+
+#[test]
+fn a_broker_whose_scrubber_passes_over_segments_is_found() {
+    expect_found_as("DamageNotFound", Bug::ScrubHalf, 100);
+}
+
+#[test]
+fn a_broker_that_compares_no_block_with_its_checksum_is_found() {
+    expect_found_as("DamageServed", Bug::IgnoreChecksums, 500);
 }

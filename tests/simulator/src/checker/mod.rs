@@ -28,7 +28,11 @@
 //! | `CommitLost`, `CommitWentBack` | a commit was granted or told, and now there is none, or an earlier one |
 //! | `NeverCommitted`, `RefusedCommitThere` | an offset is told that nobody committed, or whose commit was refused |
 //! | `RemovedCommitThere` | an offset is told that was granted to be removed |
-//! | `ReportedDamage` | the broker took something for damage, and nothing was damaged |
+//! | `DeletedButOnDisk` | a file of a topic is left whose deletion was granted |
+//! | `ReportedDamage` | the broker took something for damage that is none, or named other bytes or offsets |
+//! | `DamageNotFound` | a damaged block was read by nobody, and not reported within the period of scrubbing |
+//! | `DamageServed` | records that lie in a damaged block were served from the disk |
+//! | `RefusedSound` | records were refused as damaged that are not |
 //!
 //! Always true: a history without violations shows none; each rule is checked against every record.
 
@@ -39,10 +43,12 @@ mod group_tests;
 mod groups;
 mod log_starts;
 mod partition;
+mod rot;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
+use std::ops::Range;
 
 use crate::config_history::{Resource, Values};
 use crate::group_history::{CommitNumber, GroupNumber};
@@ -83,7 +89,11 @@ pub enum Violation {
     RemovedCommitThere { group: GroupNumber, partition: i32, commit: CommitNumber },
     DeletedButThere { news: usize },
     CreatedButGone { news: usize },
+    DeletedButOnDisk { path: String },
     ReportedDamage { report: String },
+    DamageNotFound { partition: PartitionNumber, path: String, bytes: Range<u64>, offsets: Range<i64> },
+    DamageServed { partition: PartitionNumber, offset: i64, path: String, bytes: Range<u64> },
+    RefusedSound { partition: PartitionNumber, offset: i64 },
 }
 
 impl fmt::Display for Violation {
@@ -108,8 +118,9 @@ pub fn check(history: &History) -> Vec<Violation> {
         acknowledged: end.acknowledged,
         told: end.told,
     }));
-    let reports = history.reports_of_damage().iter();
-    violations.extend(reports.map(|report| Violation::ReportedDamage { report: report.clone() }));
+    let left = history.files_left().iter();
+    violations.extend(left.map(|path| Violation::DeletedButOnDisk { path: path.clone() }));
+    rot::check(history, &mut violations);
     violations
 }
 

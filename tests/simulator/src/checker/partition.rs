@@ -3,6 +3,7 @@
 //! Always true: each rule is checked against every record of the partition; what lay below its begin may be gone.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use super::{Violation, log_starts};
 use crate::history::{
@@ -51,12 +52,20 @@ impl<'h> PartitionView<'h> {
     fn check_density(&self, violations: &mut Vec<Violation>) {
         let partition = self.partition;
         let log = self.history.final_log(partition);
-        for (expected, (found, _)) in (self.start..).zip(log) {
-            if *found != expected {
+        let mut expected = self.start;
+        for (found, _) in log {
+            let is_next = *found == expected || *found > expected && self.may_be_refused(expected..*found);
+            if !is_next {
                 violations.push(Violation::Gap { partition, expected, found: *found });
                 return;
             }
+            expected = *found + 1;
         }
+    }
+
+    /// Whether all of these offsets lie in blocks that are damaged.
+    fn may_be_refused(&self, offsets: Range<i64>) -> bool {
+        self.history.may_be_refused(self.partition, offsets)
     }
 
     fn check_origin(&self, violations: &mut Vec<Violation>) {
@@ -96,7 +105,8 @@ impl<'h> PartitionView<'h> {
         for (offset, value) in (base_offset..).zip(&batch.values).filter(|(offset, _)| *offset >= self.start)
         {
             let found = self.value_at.get(&offset).copied();
-            if found != Some(value.as_slice()) {
+            let is_refused = found.is_none() && self.may_be_refused(offset..offset + 1);
+            if found != Some(value.as_slice()) && !is_refused {
                 let (partition, found) = (self.partition, found.map(text));
                 violations.push(Violation::Lost { batch: number, partition, offset, found });
                 return;
@@ -175,12 +185,14 @@ impl<'h> PartitionView<'h> {
             }
             let (fetcher, offset) = (read.fetcher, read.offset);
             let expected = *next_of.get(&fetcher).unwrap_or(&offset);
-            if offset != expected {
+            let is_next = offset == expected || offset > expected && self.may_be_refused(expected..offset);
+            if !is_next {
                 violations.push(Violation::SkippedRead { fetcher, partition, expected, found: offset });
             }
             next_of.insert(fetcher, offset + 1);
             let found = self.value_at.get(&offset).copied();
-            if offset >= self.start && found != Some(read.value.as_slice()) {
+            let is_refused = found.is_none() && self.may_be_refused(offset..offset + 1);
+            if offset >= self.start && found != Some(read.value.as_slice()) && !is_refused {
                 let found = found.map(text);
                 violations.push(Violation::ReadThenGone { fetcher, partition, offset, found });
             }

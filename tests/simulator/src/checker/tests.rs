@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::config_history::ConfigNews;
-use crate::history::{Answer, ConnectionNumber, Promise};
+use crate::history::{Answer, ConnectionNumber, Promise, Reported};
+use crate::rot::RottenBlock;
 
 const PRODUCER: ProducerNumber = ProducerNumber(0);
 const FETCHER: FetcherNumber = FetcherNumber(0);
@@ -151,9 +152,16 @@ fn a_topic_is_there_from_its_creation_to_its_deletion() {
 }
 
 #[test]
+fn a_file_of_a_deleted_topic_is_a_violation() {
+    let mut history = History::default();
+    history.left_on_disk("/data/fleeting-0/0.log".to_owned());
+    assert_eq!(check(&history), [Violation::DeletedButOnDisk { path: "/data/fleeting-0/0.log".to_owned() }]);
+}
+
+#[test]
 fn a_report_of_damage_is_a_violation_of_its_own() {
     let mut history = history(Promise::Plain, &[(&["a"], Answer::Acknowledged(0))], &["a"]);
-    history.damage_reported("a log is damaged".to_owned());
+    history.damage_reported(Reported::AtLast, "a log is damaged".to_owned());
     assert_eq!(check(&history), [Violation::ReportedDamage { report: "a log is damaged".to_owned() }]);
 }
 
@@ -350,4 +358,60 @@ fn a_refused_change_changes_nothing() {
     assert_eq!(configured(&[asked(), refused.clone(), described(&[("a", "1")])]), []);
     let violations = configured(&[asked(), refused, described(&[("b", "2")])]);
     assert!(matches!(violations[..], [Violation::ConfigLost { .. }]), "{violations:?}");
+}
+
+/// A log of four records, of which a block with the second and the third rotted before the last start.
+fn rotten_history(log: &[(i64, &str)]) -> (History, RottenBlock) {
+    let sent: &[(&[&str], Answer)] = &[
+        (&["a"], Answer::Acknowledged(0)),
+        (&["b", "c"], Answer::Acknowledged(1)),
+        (&["d"], Answer::Acknowledged(3)),
+    ];
+    let mut history = history(Promise::Plain, sent, &[]);
+    let block = RottenBlock {
+        partition: 0,
+        path: "/data/t-0/0.log".into(),
+        bytes: 4096..8192,
+        offsets: 1..3,
+        refused_to: 3,
+        refused_bytes: 200,
+        is_on_disk_alone: false,
+    };
+    history.rotted(block.clone());
+    history.last_start();
+    log.iter().for_each(|(offset, value)| history.final_record(0, *offset, value.as_bytes()));
+    (history, block)
+}
+
+#[test]
+fn what_rotted_is_refused_and_told_and_nothing_else_is() {
+    let report = |offsets: &str| {
+        format!(
+            "message=scrubbing found damaged records; they are not served damage=/data/t-0/0.log is damaged at bytes 4096..8192 (offsets {offsets}): so"
+        )
+    };
+    let (mut history, _) = rotten_history(&[(0, "a"), (3, "d")]);
+    assert_eq!(history.refused(0, 1), Some(3));
+    history.damage_reported(Reported::AtLast, report("1..3"));
+    assert_eq!(check(&history), []);
+    history.damage_reported(Reported::AtLast, report("0..3"));
+    assert_eq!(check(&history), [Violation::ReportedDamage { report: report("0..3") }]);
+}
+
+#[test]
+fn damage_that_is_not_found_or_served_and_sound_records_that_are_refused_are_violations() {
+    let (mut history, block) = rotten_history(&[(0, "a"), (1, "b"), (2, "c"), (3, "d")]);
+    assert_eq!(history.refused(0, 3), None);
+    history.damage_not_found(block.clone());
+    let (path, bytes, offsets) = ("/data/t-0/0.log".to_owned(), block.bytes, block.offsets);
+    assert_eq!(
+        check(&history),
+        [
+            Violation::DamageNotFound { partition: 0, path: path.clone(), bytes: bytes.clone(), offsets },
+            Violation::DamageServed { partition: 0, offset: 1, path, bytes },
+            Violation::RefusedSound { partition: 0, offset: 3 },
+        ]
+    );
+    let (history, _) = rotten_history(&[(0, "a")]);
+    assert!(matches!(check(&history)[..], [Violation::Lost { offset: 3, .. }]), "the one behind it is lost");
 }

@@ -1,7 +1,8 @@
 //! A file of an environment that makes a mistake.
 
 use std::cell::Cell;
-use std::path::Path;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use ringlog_core::checksum::crc32c;
@@ -32,14 +33,16 @@ const CHANGED_KEYS: [&[u8]; 5] =
 pub struct PlantedFile {
     sound: MemoryFile,
     bug: Bug,
+    path: PathBuf,
     is_journal: bool,
     is_metadata_log: bool,
     /// Whether the frame before was one to forget: an empty one that ends it goes with it.
     forgets: Rc<Cell<bool>>,
+    is_scrubbing: Rc<Cell<bool>>,
 }
 
 impl PlantedFile {
-    pub(super) fn new(sound: MemoryFile, path: &Path, bug: Bug) -> PlantedFile {
+    pub(super) fn new(sound: MemoryFile, path: &Path, bug: Bug, is_scrubbing: Rc<Cell<bool>>) -> PlantedFile {
         let name = path.file_name().and_then(|name| name.to_str());
         PlantedFile {
             sound,
@@ -47,6 +50,8 @@ impl PlantedFile {
             is_journal: name.and_then(parse_journal_file).is_some(),
             is_metadata_log: name == Some(METADATA_LOG),
             forgets: Rc::default(),
+            is_scrubbing,
+            path: path.to_owned(),
         }
     }
 
@@ -73,6 +78,15 @@ impl PlantedFile {
 
 impl File for PlantedFile {
     async fn read_at(&self, position: u64, buffer: BufMut) -> Result<BufMut, DiskFailure> {
+        if self.bug == Bug::ScrubHalf && self.is_scrubbing.get() && position == 0 {
+            let error = io::ErrorKind::WouldBlock.into();
+            return Err(DiskFailure {
+                operation: "read",
+                path: self.path.clone(),
+                position: Some(position),
+                error,
+            });
+        }
         let mut buffer = self.sound.read_at(position, buffer).await?;
         if self.bug == Bug::BelieveTornCommits && self.is_journal {
             sign_commits(buffer.as_mut_slice());

@@ -20,6 +20,8 @@
 //! | `GrantConfigsInVain` | one that grants a change of configuration and does not make it |
 //! | `DeleteOneMore` | one that deletes a record more than it was asked to |
 //! | `IgnoreBatchSizes` | one that tells how large a batch may be and takes larger ones |
+//! | `ScrubHalf` | one whose scrubber passes over the first block of a segment and what follows it |
+//! | `IgnoreChecksums` | one whose reads compare no block with its checksum |
 //!
 //! The mistakes are made between the broker and its world because the broker itself has no switch for them: what
 //! is tried is the very code that is served.
@@ -33,7 +35,8 @@ mod file;
 mod frame;
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -84,6 +87,10 @@ pub enum Bug {
     DeleteOneMore,
     /// Batches that may be too large for their topic arrive as small ones.
     IgnoreBatchSizes,
+    /// The scrubber cannot read where a segment begins, for a reason that says nothing of the disk, and passes over the segment.
+    ScrubHalf,
+    /// Checksums of blocks are not there when they are looked for.
+    IgnoreChecksums,
 }
 
 /// An environment that makes a mistake.
@@ -92,12 +99,14 @@ pub struct Planted {
     sound: MemoryEnvironment,
     bug: Bug,
     directory_syncs: Rc<Cell<u64>>,
+    /// Whether a task of the scrubber's class has its turn.
+    is_scrubbing: Rc<Cell<bool>>,
 }
 
 impl Planted {
     /// Plants a bug between the broker and its environment.
     pub fn new(sound: MemoryEnvironment, bug: Bug) -> Planted {
-        Planted { sound, bug, directory_syncs: Rc::default() }
+        Planted { sound, bug, directory_syncs: Rc::default(), is_scrubbing: Rc::default() }
     }
 
     fn loses_directory_sync(&self) -> bool {
@@ -148,7 +157,20 @@ impl Environment for Planted {
 
     #[track_caller]
     fn spawn(&self, class: TaskClass, task: impl Future<Output = ()> + 'static) {
-        self.sound.spawn(class, task);
+        if class != TaskClass::Compaction {
+            return self.sound.spawn(class, task);
+        }
+        let is_scrubbing = self.is_scrubbing.clone();
+        let mut task = Box::pin(task);
+        self.sound.spawn(
+            class,
+            poll_fn(move |context| {
+                is_scrubbing.set(true);
+                let poll = task.as_mut().poll(context);
+                is_scrubbing.set(false);
+                poll
+            }),
+        );
     }
 
     fn arena(&self) -> &Arena {
@@ -156,7 +178,13 @@ impl Environment for Planted {
     }
 
     async fn open(&self, path: &Path, mode: OpenMode) -> Result<PlantedFile, DiskFailure> {
-        Ok(PlantedFile::new(self.sound.open(path, mode).await?, path, self.bug))
+        let is_checksums = path.extension().is_some_and(|extension| extension == "checksums");
+        if self.bug == Bug::IgnoreChecksums && is_checksums && mode == OpenMode::BufferedRead {
+            let error = io::ErrorKind::NotFound.into();
+            return Err(DiskFailure { operation: "open", path: path.to_owned(), position: None, error });
+        }
+        let sound = self.sound.open(path, mode).await?;
+        Ok(PlantedFile::new(sound, path, self.bug, self.is_scrubbing.clone()))
     }
 
     async fn create_directory(&self, path: &Path) -> Result<(), DiskFailure> {
