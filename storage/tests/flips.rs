@@ -7,6 +7,7 @@
 mod support;
 
 use std::cell::RefCell;
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
@@ -16,7 +17,10 @@ use ringlog_core::metadata::MetadataRecord;
 use ringlog_runtime::environment::{Environment, File, OpenMode, WriteSync};
 use ringlog_runtime::memory::{MemoryWorld, Options};
 use ringlog_storage::format::checkpoint::CheckpointBody;
+use ringlog_storage::format::checksums::checksum_position;
 use ringlog_storage::format::commit::CommitHeader;
+use ringlog_storage::format::index::{IndexEntry, OffsetEntry, TimeEntry};
+use ringlog_storage::format::names::{SegmentFile, parse_partition_directory, parse_segment_name};
 use ringlog_storage::metadata_log::MetadataLog;
 use ringlog_storage::metadata_log::meta_properties::MetaProperties;
 use ringlog_storage::verify::{Files, Finding, FoundFile, Watcher, verify};
@@ -34,8 +38,15 @@ struct Image {
     files: Content,
     batches: BTreeMap<i32, Vec<ModelBatch>>,
     /// Where the newest commit lies that a start replays: damaged, it cannot be told from a torn one.
-    newest_commit: Option<(String, std::ops::Range<usize>)>,
+    newest_commit: Option<Place>,
+    /// Commits that a start replays, without what pads them.
+    live_commits: Vec<Place>,
+    /// What the newest checkpoint says that segments hold for certain.
+    known: CheckpointBody,
 }
+
+/// Bytes of a file.
+type Place = (String, std::ops::Range<usize>);
 
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Verdict {
@@ -79,6 +90,11 @@ impl Image {
                 assert!(setup.append(&session, 0, 1, value_bytes, salt).await);
                 setup.wait_until_promised(&session, 0).await;
             }
+            // A whole block and a part of one in a segment that is open.
+            for salt in 0..6 {
+                assert!(setup.append(&session, 1, 1, 700, salt).await);
+                setup.wait_until_promised(&session, 1).await;
+            }
             session.stores[0].checkpoint().await.expect("written");
             for salt in 0..5 {
                 for partition in 0..PARTITIONS {
@@ -99,9 +115,37 @@ impl Image {
             .collect();
         let batches =
             setup.model.borrow().iter().map(|(partition, log)| (*partition, log.batches.clone())).collect();
-        let newest_commit = if is_clean { None } else { newest_commit(&files) };
+        let known = newest_checkpoint(&files);
+        let commits = if is_clean { Vec::new() } else { live_commits(&files, &known) };
+        let newest = commits.iter().max_by_key(|(header, _, _)| header.sequence());
+        let newest_commit =
+            newest.map(|(header, path, start)| (path.clone(), *start..start + header.padded_length()));
+        let live_commits =
+            commits.iter().map(|(header, path, start)| (path.clone(), *start..start + header.length()));
+        let live_commits = live_commits.collect();
         assert!(is_clean || newest_commit.is_some(), "there is something to replay");
-        Image { setup, files, batches, newest_commit }
+        Image { setup, files, batches, newest_commit, live_commits, known }
+    }
+
+    /// Whether a byte of a segment's files lies above what the newest checkpoint says is stable: there it is replayed
+    /// from the journal, or written over. Of a checksum file that is everything behind the numbers of whole blocks, and
+    /// nothing of its header; of an index everything behind the entries that count; of a sealed segment nothing.
+    fn is_above_checkpoint(&self, path: &str, position: usize) -> bool {
+        let mut names = path.rsplit('/');
+        let (base, file) = names.next().and_then(parse_segment_name).expect("a segment's");
+        let (_, partition) = names.next().and_then(parse_partition_directory).expect("in a partition's");
+        let of = self.known.partitions.iter().find(|record| record.partition == partition.0).expect("known");
+        let stable_bytes = match file {
+            SegmentFile::Log => of.position,
+            SegmentFile::OffsetIndex => u64::from(of.offset_index_count) * OffsetEntry::BYTES as u64,
+            SegmentFile::TimeIndex => u64::from(of.time_index_count) * TimeEntry::BYTES as u64,
+            SegmentFile::Checksums => checksum_position(of.position / BLOCK as u64),
+        };
+        match base.0.cmp(&of.segment_base_offset) {
+            Ordering::Less => false,
+            Ordering::Equal => position as u64 >= stable_bytes,
+            Ordering::Greater => true,
+        }
     }
 
     /// What becomes of the directory with these files.
@@ -188,23 +232,26 @@ impl Image {
     }
 }
 
-/// The newest commit above the checkpoint.
-fn newest_commit(files: &Content) -> Option<(String, std::ops::Range<usize>)> {
+fn newest_checkpoint(files: &Content) -> CheckpointBody {
     let checkpoints = files.iter().filter(|(path, _)| path.contains("/shard-0-"));
-    let newest = checkpoints
-        .filter_map(|(_, bytes)| CheckpointBody::parse(bytes).ok())
-        .max_by_key(|body| body.number)?;
+    let bodies = checkpoints.filter_map(|(_, bytes)| CheckpointBody::parse(bytes).ok());
+    bodies.max_by_key(|body| body.number).expect("there are two")
+}
+
+/// The commits above a checkpoint, with file and place.
+fn live_commits(files: &Content, known: &CheckpointBody) -> Vec<(CommitHeader, String, usize)> {
     let mut commits = Vec::new();
     for (path, bytes) in files.iter().filter(|(path, _)| path.ends_with(".journal")) {
         for position in (0..bytes.len()).step_by(BLOCK) {
-            if let Some(header) = CommitHeader::peek(&bytes[position..], 0, newest.generation) {
-                let place = position..position + header.padded_length();
-                commits.push((header.sequence(), path.clone(), place));
-            }
+            let header = CommitHeader::peek(&bytes[position..], 0, known.generation);
+            commits.extend(
+                header
+                    .filter(|header| header.sequence() > known.sequence)
+                    .map(|header| (header, path.clone(), position)),
+            );
         }
     }
-    let (sequence, path, place) = commits.into_iter().max_by_key(|(sequence, _, _)| *sequence)?;
-    (sequence > newest.sequence).then_some((path, place))
+    commits
 }
 
 async fn put(env: &Env, files: &Content) {
@@ -279,25 +326,28 @@ fn kind(path: &str) -> &str {
     }
 }
 
-/// Kinds of files in which a change may go unnoticed, and why that is no harm.
+/// Where a change may go unnoticed, and why that is no harm.
 fn may_be_harmless(image: &Image, path: &str, position: usize) -> bool {
     match kind(path) {
         // Room for frames to come.
         "metadata.log" => image.files[path][position..].iter().all(|byte| *byte == 0),
         // Room, and nothing more.
         "reserve" => true,
-        // Commits that checkpoints cover, padding, and zeros; after a stop in order all of it.
-        "journal" => true,
+        // Commits that checkpoints cover, padding, and zeros; after a stop in order all of it. No byte of a commit
+        // that a start replays.
+        "journal" => !image.live_commits.iter().any(|(of, place)| of == path && place.contains(&position)),
         // The id of the directory is compared with nothing yet.
         "meta.properties" => {
             let text = String::from_utf8_lossy(&image.files[path]).into_owned();
             let start = text.find("directory.id=").expect("it names one");
             (start + 13..start + 13 + 22).contains(&position)
         }
-        // Above the checkpoint: replayed from the journal, or written over.
-        "log" | "index" | "timeindex" | "checksums" | "leader-epoch-checkpoint" => {
-            image.newest_commit.is_some()
+        "log" | "index" | "timeindex" | "checksums" => {
+            image.newest_commit.is_some() && image.is_above_checkpoint(path, position)
         }
+        // For Kafka's tools, every byte of it: epochs are taken from checkpoint and batches, and a start after the
+        // loss of power writes it anew.
+        "leader-epoch-checkpoint" => image.newest_commit.is_some(),
         _ => false,
     }
 }
@@ -332,7 +382,14 @@ fn try_change(
         }
         // Entries that an index lost cost time, and room that a file lost costs nothing.
         Verdict::Harmless if files[path].len() < image.files[path].len() => {
-            let must_be_missed = matches!(kind(path), "checkpoint" | "log") && image.newest_commit.is_none();
+            let must_be_missed = match kind(path) {
+                "log" => image.newest_commit.is_none() || !image.is_above_checkpoint(path, files[path].len()),
+                "checkpoint" => image.newest_commit.is_none(),
+                "journal" => {
+                    image.live_commits.iter().any(|(of, place)| of == path && place.end > files[path].len())
+                }
+                _ => false,
+            };
             assert!(!must_be_missed, "{words}");
         }
         Verdict::Harmless => assert!(may_be_harmless(image, path, position), "{words}"),
@@ -394,8 +451,9 @@ fn no_zeroed_swapped_stale_or_cut_block_is_served_or_goes_unnoticed() {
                     let mut files = image.files.clone();
                     let target = &mut files.get_mut(path).expect("there")[start..end];
                     if *target != block[..] {
+                        let first = target.iter().zip(&block).position(|(was, is)| was != is).expect("one");
                         target.copy_from_slice(&block);
-                        try_change(&image, &counts, name, path, start, &files);
+                        try_change(&image, &counts, name, path, start + first, &files);
                     }
                 }
             }
