@@ -77,7 +77,9 @@ pub struct StoreConfig {
     /// And when so many bytes were written to the segments of a shard: a start after a crash reads and writes again
     /// what stands behind the last checkpoint.
     pub checkpoint_bytes: u64,
-    /// A relaxed log is synced at least this often.
+    /// What a relaxed log was given is in the journal, and so on stable storage, after this.
+    pub relaxed_commit_interval: Duration,
+    /// Unless it was given much: that goes to its file only, which is synced at least this often.
     pub relaxed_flush_interval: Duration,
     /// Segment files held open by a shard.
     pub open_files_max: usize,
@@ -121,6 +123,7 @@ impl StoreConfig {
             allocate_step_bytes_max: 8 << 20,
             checkpoint_interval: Duration::from_secs(10),
             checkpoint_bytes: 128 << 20,
+            relaxed_commit_interval: Duration::from_millis(50),
             relaxed_flush_interval: Duration::from_millis(500),
             open_files_max: 256,
             read_bytes_max: 1 << 20,
@@ -152,6 +155,7 @@ impl StoreConfig {
             allocate_step_bytes_max: 16 << 10,
             checkpoint_interval: Duration::from_millis(50),
             checkpoint_bytes: 256 << 10,
+            relaxed_commit_interval: Duration::from_millis(5),
             relaxed_flush_interval: Duration::from_millis(20),
             open_files_max: 2,
             read_bytes_max: 16 << 10,

@@ -142,7 +142,7 @@ fn a_relaxed_log_that_lost_its_deleted_end_begins_where_it_ends() {
     let setup = Setup { log_config, ..Setup::tiny(1, 1) };
     world.run_until(async {
         let session = setup.open(&world).await;
-        assert!(setup.append(&session, 0, 10, 50, 1).await);
+        assert!(setup.append(&session, 0, 10, 500, 1).await, "so much goes to its file, later");
         delete_below(&setup, &session, 10).await;
     });
     world.crash();

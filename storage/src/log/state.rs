@@ -121,8 +121,10 @@ pub(crate) struct PendingBatch {
     pub end_position: u64,
     /// The journal has not taken it, or the note of its gap, yet.
     pub waits_for_journal: bool,
-    /// Its segment file does not hold it stable yet.
+    /// Its segment file does not hold it stable yet, and is what it becomes stable by.
     pub waits_for_file: bool,
+    /// Its segment file holds it stable, whether that was waited for or not.
+    pub is_in_file: bool,
     /// Offsets were left out before it: only the journal says so.
     pub has_gap: bool,
 }
@@ -347,8 +349,6 @@ impl LogState {
 
     fn enqueue(&mut self, header: &BatchHeader, segment: Offset, position: u64, parts: Parts) {
         let size = header.size_bytes();
-        let has_gap = header.base_offset() != self.log_end_offset;
-        let is_durable = self.config.durability == Durability::Durable;
         let entry = CommitEntry {
             partition: self.partition,
             kind: EntryKind::Batch,
@@ -364,28 +364,25 @@ impl LogState {
             segment,
             position,
             end_position: position + size as u64,
-            waits_for_journal: is_durable || has_gap,
-            waits_for_file: !is_durable,
-            has_gap,
+            waits_for_journal: true,
+            waits_for_file: false,
+            is_in_file: false,
+            has_gap: header.base_offset() != self.log_end_offset,
         });
-        let queued = QueuedBatch { entry, end_offset: header.next_offset(), parts };
-        if is_durable {
-            self.queued_bytes += size;
-            self.queued.push_back(queued);
-        } else if has_gap {
-            self.queued.push_back(gap_note(queued));
-        }
+        self.queued_bytes += size;
+        self.queued.push_back(QueuedBatch { entry, end_offset: header.next_offset(), parts });
     }
 
-    /// Takes what is queued away from the journal: it will be written to its segment by a stable write of its
-    /// own. Gaps still go to the journal, as notes without bytes: a scan of the file could not tell them from
-    /// lost batches.
+    /// Takes what is queued away from the journal: it will be written to its segment, for a durable log by a stable
+    /// write of its own. Gaps still go to the journal, as notes without bytes: a scan of the file could not tell them
+    /// from lost batches.
     pub fn hand_over_to_writer(&mut self) {
         let first = self.queued.iter().find(|queued| !queued.is_log_start()).map(|batch| batch.end_offset);
         let Some(first) = first else { return };
         let queued = std::mem::take(&mut self.queued);
-        for pending in self.pending.iter_mut().filter(|pending| pending.end_offset >= first) {
-            pending.waits_for_file = true;
+        for pending in self.pending.iter_mut().rev().take_while(|pending| pending.end_offset >= first) {
+            // What its file holds already waits for nothing there: its segment may be gone from here.
+            pending.waits_for_file = !pending.is_in_file;
             pending.waits_for_journal = pending.has_gap;
         }
         let note = |queued: QueuedBatch| match queued.is_log_start() {
@@ -394,8 +391,26 @@ impl LogState {
         };
         self.queued = queued.into_iter().filter_map(note).collect();
         self.queued_bytes = 0;
+        if self.config.durability == Durability::Durable {
+            self.write_stable();
+        }
+    }
+
+    /// Asks the writer to make the active segment stable up to here. Indexes and checksums wait for a checkpoint.
+    pub fn write_stable(&mut self) {
         let active = self.active();
         self.writer.direct_until = Some((active.base_offset(), active.size()));
+    }
+
+    /// Whether the next batch to become stable becomes so by its file.
+    pub fn waits_for_file(&self) -> bool {
+        self.pending.front().is_some_and(|pending| pending.waits_for_file)
+    }
+
+    /// Whether any batch up to there does.
+    pub fn waits_for_file_below(&self, end_offset: Offset) -> bool {
+        let mut pending = self.pending.iter().take_while(|pending| pending.end_offset <= end_offset);
+        pending.any(|pending| pending.waits_for_file)
     }
 
     /// Puts the note that the log begins at `log_start_offset` on its way to the journal.
@@ -462,7 +477,7 @@ impl LogState {
         for pending in self.pending.iter_mut().filter(|pending| is_covered(pending)) {
             // In its file and stable: the journal is no longer needed to find it, unless a gap lies before it.
             self.note_wanted |= pending.waits_for_file;
-            pending.waits_for_file = false;
+            (pending.waits_for_file, pending.is_in_file) = (false, true);
             pending.waits_for_journal &= pending.has_gap;
         }
     }

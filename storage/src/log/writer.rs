@@ -148,7 +148,9 @@ fn plan_active<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> 
     let (segment, written) = (state.active().base_offset(), state.active().written);
     if let Some((wanted, until)) = state.writer.direct_until {
         if wanted == segment && until > written {
-            return plan_write(state, store, 0, until, WriteSync::BeforeCompletion);
+            // What was written behind before it waits for a sync in any case, which then covers this as well.
+            let sync = if state.waits_for_sync() { WriteSync::Later } else { WriteSync::BeforeCompletion };
+            return plan_write(state, store, 0, until, sync);
         }
         // Its segment was sealed and is drained, or all is written: partly perhaps without being stable, by a
         // flush that was under way.

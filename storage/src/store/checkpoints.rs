@@ -19,14 +19,14 @@ use futures_util::stream;
 use ringlog_core::time::Instant;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
-use crate::config::{Durability, StoreConfig};
+use crate::config::StoreConfig;
 use crate::disk::{replace_file, write_buffered};
 use crate::format::checkpoint::CheckpointBody;
 use crate::format::index::{IndexEntry, index_bytes};
 use crate::format::names::{SegmentFile, segment_path, shard_checkpoint};
 use crate::log::LogShared;
 use crate::log::segment::GrowingIndex;
-use crate::log::writer::{flush, pending_checksums, write_checksums};
+use crate::log::writer::{flush, kick, pending_checksums, write_checksums};
 use crate::signal::Signal;
 use crate::store::journal::JournalMark;
 use crate::store::space::WhenSpent;
@@ -46,7 +46,8 @@ pub(crate) struct Housekeeping {
     flush_wanted: Cell<bool>,
     /// Since when something is not in a checkpoint.
     dirty_since: Cell<Option<Instant>>,
-    relaxed_since: Cell<Option<Instant>>,
+    /// Since when something of a relaxed log is not stable in its file, and will not be in the journal.
+    handed_over_since: Cell<Option<Instant>>,
     /// Written to segments since the last checkpoint began.
     segment_bytes: Cell<u64>,
     number: Cell<u64>,
@@ -60,17 +61,20 @@ impl Housekeeping {
     }
 
     /// A batch was appended at `now`.
-    pub fn note_append(&self, now: impl FnOnce() -> Instant, durability: Durability) {
-        let is_relaxed = durability == Durability::Relaxed;
-        if self.dirty_since.get().is_some() && (!is_relaxed || self.relaxed_since.get().is_some()) {
-            return;
+    pub fn note_append(&self, now: impl FnOnce() -> Instant) {
+        self.note_since(&self.dirty_since, now);
+    }
+
+    /// Batches of a relaxed log go to its file only, since `now`.
+    pub fn note_handed_over(&self, now: impl FnOnce() -> Instant) {
+        self.note_since(&self.handed_over_since, now);
+    }
+
+    fn note_since(&self, since: &Cell<Option<Instant>>, now: impl FnOnce() -> Instant) {
+        if since.get().is_none() {
+            since.set(Some(now()));
+            self.signal.notify();
         }
-        let now = now();
-        self.dirty_since.set(self.dirty_since.get().or(Some(now)));
-        if is_relaxed {
-            self.relaxed_since.set(self.relaxed_since.get().or(Some(now)));
-        }
-        self.signal.notify();
     }
 
     /// So much was written to a segment.
@@ -86,7 +90,7 @@ impl Housekeeping {
         self.segment_bytes.get() > config.checkpoint_bytes
     }
 
-    /// Flushes every relaxed or waiting log soon.
+    /// Writes every log that waits for its file soon.
     pub fn flush_soon(&self) {
         self.flush_wanted.set(true);
         self.signal.notify();
@@ -139,7 +143,7 @@ async fn wait<E: Environment>(store: &Rc<StoreShared<E>>) {
 fn next_due<E: Environment>(store: &StoreShared<E>) -> Option<Instant> {
     let keeping = &store.housekeeping;
     let checkpoint = keeping.dirty_since.get().map(|since| since + store.config.checkpoint_interval);
-    let flush = keeping.relaxed_since.get().map(|since| since + store.config.relaxed_flush_interval);
+    let flush = keeping.handed_over_since.get().map(|since| since + store.config.relaxed_flush_interval);
     [checkpoint, flush].into_iter().flatten().min()
 }
 
@@ -170,17 +174,26 @@ async fn work<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
     if checkpoint_due {
         return checkpoint(store).await;
     }
-    let relaxed_due = is_past(keeping.relaxed_since.get(), store.config.relaxed_flush_interval);
-    if relaxed_due || keeping.flush_wanted.replace(false) {
-        keeping.relaxed_since.set(None);
-        for log in store.all_logs() {
-            let waits = log.state.borrow().pending.iter().any(|pending| pending.waits_for_file);
-            if waits {
-                flush(store, &log).await;
-            }
-        }
+    let is_wanted = keeping.flush_wanted.replace(false);
+    if is_wanted || is_past(keeping.handed_over_since.get(), store.config.relaxed_flush_interval) {
+        keeping.handed_over_since.set(None);
+        write_handed_over(store).await;
     }
     Ok(())
+}
+
+/// Makes stable in their files what does not go by the journal.
+async fn write_handed_over<E: Environment>(store: &Rc<StoreShared<E>>) {
+    let write_if_waiting = |log: Rc<LogShared>| async move {
+        let end_offset = log.state.borrow().log_end_offset;
+        let is_waiting = || log.state.borrow().waits_for_file_below(end_offset) && store.failure().is_none();
+        if is_waiting() {
+            log.state.borrow_mut().write_stable();
+            kick(store, &log);
+            log.changed.when(|| !is_waiting()).await;
+        }
+    };
+    stream::iter(store.all_logs()).for_each_concurrent(FLUSHES_AT_ONCE, write_if_waiting).await;
 }
 
 async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFailure> {
@@ -188,7 +201,6 @@ async fn checkpoint<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), Di
     let answers = keeping.wanted.get();
     let began = store.env.now();
     keeping.dirty_since.set(None);
-    keeping.relaxed_since.set(None);
     keeping.segment_bytes.set(0);
     store.journal.checkpoint_begins();
     // Every batch of this commit and those before was appended before now, so the flushes below cover it.

@@ -69,6 +69,10 @@ pub(crate) struct Journal<E: Environment> {
     generation: u64,
     ring: RefCell<Ring<E::File>>,
     queue: RefCell<VecDeque<Rc<LogShared>>>,
+    /// Logs with batches to commit that nobody waits for.
+    unhurried: RefCell<Vec<Rc<LogShared>>>,
+    /// Such a log came, or all is over.
+    unhurried_work: Signal,
     notes: RefCell<VecDeque<Rc<LogShared>>>,
     /// Something was queued, or all is over.
     work: Signal,
@@ -149,6 +153,8 @@ impl<E: Environment> Journal<E> {
             generation: env.random(),
             ring: RefCell::new(ring),
             queue: RefCell::default(),
+            unhurried: RefCell::default(),
+            unhurried_work: Signal::default(),
             notes: RefCell::default(),
             work: Signal::default(),
             space: Signal::default(),
@@ -174,6 +180,18 @@ impl<E: Environment> Journal<E> {
         self.work.notify();
     }
 
+    /// Puts a log among those with batches to commit that nobody waits for.
+    pub fn enqueue_unhurried(&self, log: &Rc<LogShared>) {
+        self.unhurried.borrow_mut().push(log.clone());
+        self.unhurried_work.notify();
+    }
+
+    /// Brings all of those into the queue.
+    pub fn hurry(&self) {
+        self.queue.borrow_mut().extend(self.unhurried.borrow_mut().drain(..));
+        self.work.notify();
+    }
+
     /// Lets the next commit, whenever it comes, note how far a log is durable.
     pub fn note_durable_end(&self, log: &Rc<LogShared>) {
         self.notes.borrow_mut().push_back(log.clone());
@@ -181,7 +199,7 @@ impl<E: Environment> Journal<E> {
 
     /// Whether nothing waits and nothing is being written.
     pub fn is_idle(&self) -> bool {
-        self.queue.borrow().is_empty() && !self.is_committing.get()
+        self.queue.borrow().is_empty() && self.unhurried.borrow().is_empty() && !self.is_committing.get()
     }
 
     /// Whether a checkpoint should free files: enough was written since the last, or a commit waits for room.
@@ -225,6 +243,7 @@ impl<E: Environment> Journal<E> {
     /// Wakes the commit loop to look whether all is over.
     pub fn notify(&self) {
         self.work.notify();
+        self.unhurried_work.notify();
         self.space.notify();
     }
 
@@ -286,6 +305,19 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
         }
         journal.is_committing.set(false);
         store.housekeeping.notify();
+    }
+}
+
+/// Commits what nobody waits for, a while after the first of it came: together, so that it costs one write.
+pub(crate) async fn run_unhurried<E: Environment>(store: Rc<StoreShared<E>>) {
+    let journal = &store.journal;
+    loop {
+        journal.unhurried_work.when(|| !journal.unhurried.borrow().is_empty() || store.is_over()).await;
+        if store.is_over() {
+            return;
+        }
+        store.env.sleep_until(store.env.now() + store.config.relaxed_commit_interval).await;
+        journal.hurry();
     }
 }
 

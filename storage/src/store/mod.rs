@@ -159,6 +159,7 @@ impl<E: Environment> LogStore<E> {
         // No commit of this generation before the generation is on disk, twice.
         checkpoints::begin(&shared).await?;
         shared.env.spawn(TaskClass::Network, journal::run(shared.clone()));
+        shared.env.spawn(TaskClass::Storage, journal::run_unhurried(shared.clone()));
         shared.env.spawn(TaskClass::Storage, checkpoints::run(shared.clone()));
         shared.env.spawn(TaskClass::Storage, space::run(shared.clone()));
         shared.env.spawn(TaskClass::Compaction, scrub::run(shared.clone()));
@@ -224,7 +225,7 @@ impl<E: Environment> LogStore<E> {
             store.phase.set(Phase::Closing);
         }
         store.room.notify();
-        store.journal.notify();
+        store.journal.hurry();
         store.housekeeping.notify();
         store.scrubber.notify();
         store.advanced.when(|| store.is_over()).await;
@@ -353,7 +354,9 @@ impl<E: Environment> StoreShared<E> {
         self.logs.borrow().values().cloned().collect()
     }
 
+    /// Makes stable soon what nobody waits for.
     pub fn flush_soon(&self) {
+        self.journal.hurry();
         self.housekeeping.flush_soon();
     }
 
@@ -417,13 +420,15 @@ impl<E: Environment> StoreShared<E> {
                 unwritten >= self.write_behind_bytes() || state.open.len() > 1,
             )
         };
-        if is_first_queued {
-            self.journal.enqueue(log);
+        match durability {
+            Durability::Durable if is_first_queued => self.journal.enqueue(log),
+            Durability::Relaxed if is_first_queued => self.journal.enqueue_unhurried(log),
+            Durability::Durable | Durability::Relaxed => {}
         }
         if writes_behind {
             writer::kick(self, log);
         }
-        self.housekeeping.note_append(|| self.env.now(), durability);
+        self.housekeeping.note_append(|| self.env.now());
         self.space.note_use();
         self.announce(log);
         if self.cache_bytes.get() > self.config.tail_cache_bytes_max {
@@ -433,23 +438,31 @@ impl<E: Environment> StoreShared<E> {
 
     /// A note is queued: put it on its way to the journal.
     pub fn note_queued(&self, log: &Rc<LogShared>) {
-        if !std::mem::replace(&mut log.state.borrow_mut().is_in_journal_queue, true) {
-            self.journal.enqueue(log);
+        match std::mem::replace(&mut log.state.borrow_mut().is_in_journal_queue, true) {
+            true => self.journal.hurry(),
+            false => self.journal.enqueue(log),
         }
-        self.housekeeping.note_append(|| self.env.now(), Durability::Durable);
+        self.housekeeping.note_append(|| self.env.now());
         self.space.note_use();
     }
 
-    /// Sends a log to write its queued batches to its segment itself, if they are many.
+    /// Sends a log to write its queued batches to its segment itself, if they are many. A relaxed log does so in its own
+    /// time; until then what comes behind them would not be stable any sooner by being in the journal.
     pub fn hand_over_if_large(self: &Rc<Self>, log: &Rc<LogShared>) {
-        {
+        let durability = {
             let mut state = log.state.borrow_mut();
-            if state.queued_bytes < self.config.direct_bytes_min {
+            let durability = state.config.durability;
+            let is_large = state.queued_bytes >= self.config.direct_bytes_min;
+            if !is_large && (durability == Durability::Durable || !state.waits_for_file()) {
                 return;
             }
             state.hand_over_to_writer();
+            durability
+        };
+        match durability {
+            Durability::Durable => writer::kick(self, log),
+            Durability::Relaxed => self.housekeeping.note_handed_over(|| self.env.now()),
         }
-        writer::kick(self, log);
     }
 
     /// The journal or the log's writer got on: move the stable end, tell.
