@@ -178,7 +178,8 @@ pub fn run(program: &impl Program, seed: u64, bug: Bug) -> Report {
     let mut options = Options::from_seed(seed);
     options.limits.run_virtual_ns_max = LIFE_NS_MAX;
     let world = MemoryWorld::new(seed, options);
-    if program.does_everything() && Random::from_seed(seed).fork(13).below(4) == 0 {
+    let has_two_disks = Random::from_seed(seed).fork(13).below(4) == 0 || bug.shows_on_a_failing_disk();
+    if program.does_everything() && has_two_disks {
         world.disk().mount(SECOND_DISK, world.options().limits.disk_bytes_max);
     }
     let workload = start_clients(program, &world, &mut random);
@@ -319,7 +320,7 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
         world.disk().set_bytes_max(world.disk().used_bytes(FIRST_DISK) + room);
     }
     let is_over = Rc::new(Cell::new(false));
-    let mishap = world.disk().is_mount(SECOND_DISK).then(|| harm_second_disk(world, &is_over, random));
+    let mishap = world.disk().is_mount(SECOND_DISK).then(|| harm_second_disk(world, bug, &is_over, random));
     let fills_again = room.is_some() && random.coin();
     if fills_again {
         world.spawn(fill_again_and_again(world.handle(), is_over.clone(), random.fork(9)));
@@ -373,8 +374,8 @@ fn live_and_end(program: &impl Program, world: &MemoryWorld, bug: Bug, random: &
 }
 
 /// What happens to the second disk in a life, in words: often nothing; it is not there, it fails, or it fills up.
-fn harm_second_disk(world: &MemoryWorld, is_over: &Rc<Cell<bool>>, random: &mut Random) -> String {
-    match random.below(6) {
+fn harm_second_disk(world: &MemoryWorld, bug: Bug, is_over: &Rc<Cell<bool>>, random: &mut Random) -> String {
+    match random.below(if bug.shows_on_a_failing_disk() { 2 } else { 6 }) {
         0 => {
             world.disk().set_mount_fails(SECOND_DISK, MountFails::Everything);
             ", without its second disk".to_owned()

@@ -93,6 +93,14 @@ pub enum Bug {
     IgnoreChecksums,
 }
 
+impl Bug {
+    /// Whether it takes a second disk that fails to show it: every world has one then, so that a few hundred seeds are
+    /// enough.
+    pub fn shows_on_a_failing_disk(self) -> bool {
+        self == Bug::AnswerFailedAsEmpty
+    }
+}
+
 /// An environment that makes a mistake.
 #[derive(Clone)]
 pub struct Planted {
