@@ -5,6 +5,7 @@
    run ringlog kcat java     only these
 """
 
+import os
 import pathlib
 import re
 import shutil
@@ -81,8 +82,9 @@ def main():
             if name in BROKERS_OF_THEIR_OWN:
                 totals.append(run_script(HERE / BROKERS_OF_THEIR_OWN[name], "--kind", kind, "--folder", folder / name))
         if PACKAGE_INDEX in names:
+            limit = ["--megabytes", megabytes] if (megabytes := os.environ.get("RINGLOG_INDEX_MEGABYTES")) else []
             totals.append(run_script(HERE / "judges.py"))
-            totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index"))
+            totals.append(run_script(HERE / "package_index.py", "--kind", kind, "--folder", folder / "index", *limit))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     passed, failed = (sum(column) for column in zip(*totals))
