@@ -167,7 +167,7 @@ fn broker_start(
         reserve_bytes: config.disk_reserve_bytes / shard_count,
         scrub_period: config.scrub_period,
         scrub_bytes_per_second_max: config.scrub_bytes_per_second_max / shard_count,
-        ..StoreConfig::production()
+        ..StoreConfig::production().with_journal_bytes_max(config.journal_bytes_max)
     };
     Ok(BrokerStart { config, bind_addresses, default_host, metrics_address, store, unusable })
 }

@@ -113,7 +113,7 @@ impl StoreConfig {
         StoreConfig {
             journal_first_file_bytes: 1 << 20,
             journal_file_bytes: 16 << 20,
-            journal_bytes_max: 65 << 20,
+            journal_bytes_max: 256 << 20,
             commit_bytes_max: 1 << 20,
             direct_bytes_min: 128 << 10,
             undurable_bytes_max: 32 << 20,
@@ -138,6 +138,20 @@ impl StoreConfig {
             reserve_bytes: 64 << 20,
             space_look_interval: Duration::from_secs(1),
         }
+    }
+
+    /// With another bound for all journal files of a shard together.
+    ///
+    /// # Panics
+    /// If it is below 5 MiB.
+    pub fn with_journal_bytes_max(self, journal_bytes_max: u64) -> StoreConfig {
+        let commit = self.commit_bytes_max as u64;
+        let further = journal_bytes_max - self.journal_first_file_bytes;
+        // At least four files besides the first, each of whole commits.
+        let journal_file_bytes = self.journal_file_bytes.min(further / 4 / commit * commit);
+        let config = StoreConfig { journal_bytes_max, journal_file_bytes, ..self };
+        config.expect_consistent();
+        config
     }
 
     /// So small that rolls, evictions, full journals and back-pressure happen within a few batches.
@@ -225,6 +239,18 @@ mod tests {
             StoreConfig::tiny().journal_bytes_max,
             "each has a journal of its own"
         );
+    }
+
+    #[test]
+    fn a_journal_has_files_that_fit_its_bound() {
+        let sizes = |bytes_max: u64| {
+            let config = StoreConfig::production().with_journal_bytes_max(bytes_max);
+            (config.journal_bytes_max, config.journal_file_bytes)
+        };
+        assert_eq!(sizes(16 << 20), (16 << 20, 3 << 20), "the least that may be configured");
+        assert_eq!(sizes(60 << 20), (60 << 20, 14 << 20));
+        assert_eq!(sizes((100 << 20) + 5), ((100 << 20) + 5, 16 << 20));
+        assert_eq!(StoreConfig::production().with_journal_bytes_max(256 << 20), StoreConfig::production());
     }
 
     #[test]

@@ -63,6 +63,8 @@ pub struct BrokerConfig {
     pub disk_free_bytes_min: u64,
     /// `ringlog.disk.reserve.bytes`, of all shards.
     pub disk_reserve_bytes: u64,
+    /// `ringlog.journal.bytes`, of each shard, for each data directory.
+    pub journal_bytes_max: u64,
     /// `ringlog.scrub.bytes.per.second`, of all shards, for each data directory.
     pub scrub_bytes_per_second_max: u64,
     /// `ringlog.scrub.period.ms`; zero for never.
@@ -278,6 +280,7 @@ impl BrokerConfig {
                 .milliseconds("producer.id.expiration.check.interval.ms"),
             disk_free_bytes_min: values.number("ringlog.disk.free.min.bytes"),
             disk_reserve_bytes: values.number("ringlog.disk.reserve.bytes"),
+            journal_bytes_max: values.number("ringlog.journal.bytes"),
             scrub_bytes_per_second_max: values.number("ringlog.scrub.bytes.per.second"),
             scrub_period: values.milliseconds("ringlog.scrub.period.ms"),
             durability: Durability::parse(values.text("ringlog.durability").unwrap_or_default()),

@@ -870,8 +870,8 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         check: Check::From(16777216),
         scope: Scope::Broker,
         synonyms: &[],
-        effect: NOT_YET,
-        documentation: "Journal per core. Start after a crash reads at most this much.",
+        effect: Effect::Applied,
+        documentation: "Journal per core and data directory, at most. A start after a crash reads no more than this.",
     },
     ConfigKey {
         name: "ringlog.memory.bytes",
