@@ -75,7 +75,7 @@ pub trait Environment: Clone + 'static {
     fn sync_directory(&self, path: &Path) -> impl Future<Output = Result<(), DiskFailure>>;
     /// When a file was last written or cut, by the wall clock. An absent one is a failure of kind `NotFound`.
     fn modified_at(&self, path: &Path) -> impl Future<Output = Result<Timestamp, DiskFailure>>;
-    /// Bytes free for this process on the file system holding `path`.
+    /// Bytes free for this process on the file system holding `path`; none if it can hardly hold another file.
     fn free_bytes(&self, path: &Path) -> impl Future<Output = Result<u64, DiskFailure>>;
     /// Bytes of the file system holding `path`, free or not.
     fn total_bytes(&self, path: &Path) -> impl Future<Output = Result<u64, DiskFailure>>;

@@ -272,8 +272,20 @@ fn modified_at(path: &Path) -> io::Result<Timestamp> {
     Ok(Timestamp(metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000)))
 }
 
+/// With fewer inodes left, a file system has no room for files, however many bytes are free.
+const FREE_INODES_MIN: u64 = 256;
+
 pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
-    file_system_of(path).map(|status| status.f_bavail * status.f_frsize)
+    file_system_of(path).map(|status| usable_bytes(&status))
+}
+
+fn usable_bytes(status: &libc::statvfs) -> u64 {
+    // File systems that make inodes as they need them say that they have none at all.
+    let counts_inodes = status.f_files > 0;
+    match counts_inodes && status.f_favail < FREE_INODES_MIN.min(status.f_files / 10) {
+        true => 0,
+        false => status.f_bavail * status.f_frsize,
+    }
 }
 
 fn total_bytes(path: &Path) -> io::Result<u64> {
@@ -289,4 +301,25 @@ fn file_system_of(path: &Path) -> io::Result<libc::statvfs> {
         return Err(io::Error::last_os_error());
     }
     Ok(status)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_system_without_inodes_left_has_no_room() {
+        let here = file_system_of(Path::new("/")).expect("it says");
+        let of = |f_files, f_favail| {
+            let mut status = here;
+            (status.f_bavail, status.f_frsize) = (100, 4096);
+            (status.f_files, status.f_favail) = (f_files, f_favail);
+            usable_bytes(&status)
+        };
+        assert_eq!(of(1_000_000, 256), 409_600);
+        assert_eq!(of(1_000_000, 255), 0);
+        assert_eq!(of(100, 10), 409_600, "a small one is not refused for being small");
+        assert_eq!(of(100, 9), 0);
+        assert_eq!(of(0, 0), 409_600, "some make inodes as they need them");
+    }
 }
