@@ -11,6 +11,7 @@ use std::process::Command;
 use ringlog_core::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, SequenceNumber, TopicId};
 use ringlog_core::record_batch::BatchBuilder;
 use ringlog_runtime::host::{RecordLocking, lock_record};
+use support::said::{Said, ringlog};
 use support::{BrokerProcess, Places};
 use tempfile::TempDir;
 
@@ -93,11 +94,11 @@ impl Kafka {
         let mut words = vec!["import".to_owned(), "--from".to_owned(), self.path().display().to_string()];
         words.extend(["--data-dir".to_owned(), self.data().display().to_string()]);
         words.extend(more.iter().map(|word| (*word).to_owned()));
-        ringlog(&words)
+        ringlog(&words, b"")
     }
 
     fn verify(&self) -> Said {
-        ringlog(&["verify".to_owned(), self.data().display().to_string()])
+        ringlog(&["verify".to_owned(), self.data().display().to_string()], b"")
     }
 
     /// What a broker on the new directory serves.
@@ -107,36 +108,6 @@ impl Kafka {
 
     fn started(self) -> Result<BrokerProcess, String> {
         BrokerProcess::start_on(self.folder, &["--node-id", &NODE.to_string(), "--cores", "1"])
-    }
-}
-
-/// How a command ended and what it said.
-#[derive(Debug)]
-struct Said {
-    code: i32,
-    output: String,
-    problem: String,
-}
-
-impl Said {
-    fn well(self) -> String {
-        assert_eq!((self.code, &*self.problem), (0, ""), "it printed: {}", self.output);
-        self.output
-    }
-
-    fn refused(self, code: i32, words: &str) -> String {
-        assert_eq!(self.code, code, "{self:?}");
-        assert!(self.problem.contains(words), "{words}: {self:?}");
-        self.output
-    }
-}
-
-fn ringlog(words: &[String]) -> Said {
-    let done = Command::new(env!("CARGO_BIN_EXE_ringlog")).args(words).output().unwrap();
-    Said {
-        code: done.status.code().expect("it ended by itself"),
-        output: String::from_utf8(done.stdout).unwrap(),
-        problem: String::from_utf8(done.stderr).unwrap(),
     }
 }
 
@@ -269,7 +240,7 @@ fn what_was_rolled_back_is_left_out_and_an_open_transaction_is_refused() {
     }
     assert_eq!(kafka.served(1), places([1, 3]));
     let open = Kafka::stopped(1).with_partition(0, &[(0, vec![batch(0), part(1, 0)])]);
-    open.import(&[]).refused(1, "has a transaction of producer 3 open since offset 1");
+    open.import(&[]).complained(1, "has a transaction of producer 3 open since offset 1");
 }
 
 #[test]
@@ -325,9 +296,9 @@ fn damage_is_told_no_broker_starts_on_what_is_left_and_the_import_is_repeated_on
         Kafka::stopped(1).with_partition(0, &segments),
         Kafka::stopped(1).with_partition(0, &segments).killed(SECOND),
     ] {
-        let said = kafka.import(&[]).refused(5, "damage in 1 place");
+        let said = kafka.import(&[]).complained(5, "damage in 1 place");
         assert!(said.contains("DAMAGED") && said.contains("offset 15"), "{said}");
-        kafka.verify().refused(1, "was not finished");
+        kafka.verify().complained(1, "was not finished");
         let kafka = match kafka.started() {
             Ok(_) => panic!("a broker started on half of an import"),
             Err(words) => {
@@ -338,10 +309,10 @@ fn damage_is_told_no_broker_starts_on_what_is_left_and_the_import_is_repeated_on
         // As an import leaves it that was cut short.
         fs::create_dir_all(kafka.data().join("orders-0")).unwrap();
         fs::write(kafka.data().join("orders-0/00000000000000000000.log"), b"half").unwrap();
-        kafka.import(&[]).refused(1, "is not empty");
+        kafka.import(&[]).complained(1, "is not empty");
         fs::write(kafka.data().join("import.unfinished"), b"").unwrap();
         fs::write(kafka.data().join("notes.txt"), b"mine").unwrap();
-        kafka.import(&[]).refused(1, "was not made by an import");
+        kafka.import(&[]).complained(1, "was not made by an import");
         fs::remove_file(kafka.data().join("notes.txt")).unwrap();
         kafka.import(&[]).well();
         assert_eq!(kafka.served(1), places(0..30));
@@ -353,7 +324,7 @@ fn a_running_kafka_is_refused() {
     let kafka = Kafka::stopped(1).with_partition(0, &two_segments());
     let lock = lock_record(&kafka.path().join(".lock")).unwrap();
     assert!(matches!(lock, RecordLocking::Held(_)));
-    kafka.import(&[]).refused(1, "a Kafka broker runs on");
+    kafka.import(&[]).complained(1, "a Kafka broker runs on");
     assert!(!kafka.data().exists());
     drop(lock);
     kafka.import(&["--dry-run"]).well();
@@ -367,26 +338,26 @@ fn directories_that_are_not_a_stopped_kafkas_are_refused() {
         let mut words = vec!["import".to_owned(), "--from".to_owned(), directory.display().to_string()];
         words.extend(["--data-dir".to_owned(), kafka.folder.path().join("never").display().to_string()]);
         words.extend(more.iter().map(|word| (*word).to_owned()));
-        ringlog(&words)
+        ringlog(&words, b"")
     };
     kafka.import(&[]).well();
-    from(&kafka.data(), &[]).refused(1, "is a data directory of Ringlog");
-    from(kafka.folder.path(), &[]).refused(1, "no log directory of a Kafka broker");
-    from(&kafka.path(), &["--topics", "order,*x"]).refused(2, "--topics order matches no topic");
+    from(&kafka.data(), &[]).complained(1, "is a data directory of Ringlog");
+    from(kafka.folder.path(), &[]).complained(1, "no log directory of a Kafka broker");
+    from(&kafka.path(), &["--topics", "order,*x"]).complained(2, "--topics order matches no topic");
     let copy = kafka.folder.path().join("other");
     fs::create_dir(&copy).unwrap();
-    from(&kafka.path(), &["--metadata-dir", &copy.display().to_string()]).refused(1, "meta.properties");
+    from(&kafka.path(), &["--metadata-dir", &copy.display().to_string()]).complained(1, "meta.properties");
     fs::write(copy.join("meta.properties"), properties(2).replace(CLUSTER, "BBBBBBBBBBBBBBBBBBBBBB"))
         .unwrap();
-    from(&kafka.path(), &["--from", &copy.display().to_string()]).refused(1, "of cluster BBBB");
+    from(&kafka.path(), &["--from", &copy.display().to_string()]).complained(1, "of cluster BBBB");
     fs::write(copy.join("meta.properties"), properties(2)).unwrap();
-    from(&copy, &[]).refused(1, "--metadata-dir");
+    from(&copy, &[]).complained(1, "--metadata-dir");
     fs::create_dir(copy.join("orders-0")).unwrap();
     let metadata = kafka.path().join("orders-0/partition.metadata");
     fs::copy(metadata, copy.join("orders-0/partition.metadata")).unwrap();
-    from(&kafka.path(), &["--from", &copy.display().to_string()]).refused(1, "partition orders-0 lies in");
+    from(&kafka.path(), &["--from", &copy.display().to_string()]).complained(1, "partition orders-0 lies in");
     kafka.write("meta.properties", b"version=0\nbroker.id=7\ncluster.id=x\n");
-    from(&kafka.path(), &[]).refused(1, "a Kafka with ZooKeeper wrote it");
+    from(&kafka.path(), &[]).complained(1, "a Kafka with ZooKeeper wrote it");
     assert!(!kafka.folder.path().join("never").exists());
 }
 
@@ -401,18 +372,18 @@ fn partitions_that_are_elsewhere_or_not_in_sync_are_refused() {
         (partition(0, &[7, 8], &[8], directory_id(1)), "node 7 is not in sync for partition orders-0"),
     ] {
         kafka.write_metadata(&[topic[0].clone(), frame]);
-        kafka.import(&[]).refused(1, words);
+        kafka.import(&[]).complained(1, words);
     }
     let elsewhere = partition(1, &[7], &[7], directory_id(3));
     kafka.write_metadata(&[topic[0].clone(), partition(0, &[7], &[7], directory_id(1)), elsewhere]);
-    kafka.import(&[]).refused(1, "partition orders-1 lies in the log directory with directory.id=");
+    kafka.import(&[]).complained(1, "partition orders-1 lies in the log directory with directory.id=");
     let tiered =
         [&[1, 4, 0, 2, 7][..], TOPIC.as_bytes(), &[22], b"remote.storage.enable", &[5], b"true", &[0]];
     kafka.write_metadata(&[topic[0].clone(), partition(0, &[7], &[7], directory_id(1)), tiered.concat()]);
-    kafka.import(&[]).refused(1, "topic orders has records in tiered storage");
+    kafka.import(&[]).complained(1, "topic orders has records in tiered storage");
     let later = [&[1, 2, 9, 7], TOPIC.as_bytes(), &topic_id().0, &[0]].concat();
     kafka.write_metadata(&[later]);
-    kafka.import(&[]).refused(1, "a TopicRecord of version 9, where 0 is the newest that is known");
+    kafka.import(&[]).complained(1, "a TopicRecord of version 9, where 0 is the newest that is known");
 }
 
 #[test]

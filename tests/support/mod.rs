@@ -7,6 +7,8 @@
 
 #![allow(dead_code, reason = "not every test crate uses all of it")]
 
+pub mod said;
+
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
