@@ -45,6 +45,9 @@ pub(crate) struct JournalMark {
     pub checksum: u32,
 }
 
+/// Logs with batches to commit, oldest first.
+type Queue = RefCell<VecDeque<Rc<LogShared>>>;
+
 struct RingFile<F> {
     file: F,
     length: u64,
@@ -68,9 +71,12 @@ pub(crate) struct Journal<E: Environment> {
     directory: PathBuf,
     generation: u64,
     ring: RefCell<Ring<E::File>>,
-    queue: RefCell<VecDeque<Rc<LogShared>>>,
-    /// Logs with batches to commit that nobody waits for.
+    queue: Queue,
+    /// Logs with batches to commit that nobody waits for, and those of them whose time has come.
     unhurried: RefCell<Vec<Rc<LogShared>>>,
+    due: Queue,
+    /// Whether the next commit begins with these: every second does, so that neither has to wait for ever.
+    is_due_first: Cell<bool>,
     /// Such a log came, or all is over.
     unhurried_work: Signal,
     notes: RefCell<VecDeque<Rc<LogShared>>>,
@@ -154,6 +160,8 @@ impl<E: Environment> Journal<E> {
             ring: RefCell::new(ring),
             queue: RefCell::default(),
             unhurried: RefCell::default(),
+            due: RefCell::default(),
+            is_due_first: Cell::new(false),
             unhurried_work: Signal::default(),
             notes: RefCell::default(),
             work: Signal::default(),
@@ -186,10 +194,20 @@ impl<E: Environment> Journal<E> {
         self.unhurried_work.notify();
     }
 
-    /// Brings all of those into the queue.
+    /// Their time has come: they are in the next commits, as far as others leave room.
     pub fn hurry(&self) {
-        self.queue.borrow_mut().extend(self.unhurried.borrow_mut().drain(..));
+        self.due.borrow_mut().extend(self.unhurried.borrow_mut().drain(..));
         self.work.notify();
+    }
+
+    fn has_queued(&self) -> bool {
+        !self.queue.borrow().is_empty() || !self.due.borrow().is_empty()
+    }
+
+    /// The next log to pack, and where it came from.
+    fn next_queued(&self, is_due_first: bool) -> Option<(Rc<LogShared>, &Queue)> {
+        let queues = if is_due_first { [&self.due, &self.queue] } else { [&self.queue, &self.due] };
+        queues.into_iter().find_map(|queue| Some((queue.borrow_mut().pop_front()?, queue)))
     }
 
     /// Lets the next commit, whenever it comes, note how far a log is durable.
@@ -199,7 +217,7 @@ impl<E: Environment> Journal<E> {
 
     /// Whether nothing waits and nothing is being written.
     pub fn is_idle(&self) -> bool {
-        self.queue.borrow().is_empty() && self.unhurried.borrow().is_empty() && !self.is_committing.get()
+        !self.has_queued() && self.unhurried.borrow().is_empty() && !self.is_committing.get()
     }
 
     /// Whether a checkpoint should free files: enough was written since the last, or a commit waits for room.
@@ -282,7 +300,7 @@ impl<E: Environment> Journal<E> {
 pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
     let journal = &store.journal;
     loop {
-        journal.work.when(|| !journal.queue.borrow().is_empty() || store.is_over()).await;
+        journal.work.when(|| journal.has_queued() || store.is_over()).await;
         if store.is_over() {
             return;
         }
@@ -321,13 +339,13 @@ pub(crate) async fn run_unhurried<E: Environment>(store: Rc<StoreShared<E>>) {
     }
 }
 
-/// Takes what waits, oldest log first, as much as fits one commit. Logs with much to say are sent to write it
+/// Takes what waits, oldest log of each queue first, as much as fits one commit. Logs with much to say are sent to write it
 /// to their segments themselves.
 fn pack<E: Environment>(store: &Rc<StoreShared<E>>) -> PackedCommit {
     let mut commit = PackedCommit { entries: Vec::new(), payload: Vec::new(), logs: Vec::new() };
     let mut bytes = HEADER_BYTES + NOTES_MAX * ENTRY_BYTES;
-    loop {
-        let Some(log) = store.journal.queue.borrow_mut().pop_front() else { break };
+    let is_due_first = store.journal.is_due_first.replace(!store.journal.is_due_first.get());
+    while let Some((log, queue)) = store.journal.next_queued(is_due_first) {
         store.hand_over_if_large(&log);
         let mut state = log.state.borrow_mut();
         let (mut end_offset, mut log_start_offset) = (None, None);
@@ -351,7 +369,7 @@ fn pack<E: Environment>(store: &Rc<StoreShared<E>>) -> PackedCommit {
             commit.logs.push(CommittedLog { log: log.clone(), end_offset, log_start_offset });
         }
         if is_full {
-            store.journal.queue.borrow_mut().push_front(log);
+            queue.borrow_mut().push_front(log);
             break;
         }
     }
