@@ -134,3 +134,72 @@ fn what_a_relaxed_log_calls_stable_outlives_a_crash_at_any_moment() {
     }
     assert!(kept > 1_000, "{kept} offsets were stable");
 }
+
+#[test]
+fn a_relaxed_log_goes_by_the_journal_again_after_a_burst_though_batches_keep_coming() {
+    for seed in seeds(2) {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = setup(1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            assert!(setup.append(&session, 0, 300, 1_000, 0).await);
+            // A batch every tenth of a millisecond: while the burst is made stable, some come.
+            for salt in 0..8_000 {
+                assert!(setup.append(&session, 0, 1, 100, salt).await);
+                sleep(&session, Duration::from_micros(100)).await;
+            }
+            let (stable, end) = ends(&session, 0);
+            let behind = end.0 - stable.0;
+            assert!(behind < 1_000, "seed {seed}: {behind} batches, {} ms, are not stable", behind / 10);
+        });
+    }
+}
+
+#[test]
+fn a_relaxed_log_that_is_deleted_while_it_is_made_stable_stops_nothing() {
+    for seed in seeds(200) {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let mut setup = Setup::tiny(2, 1);
+        setup.log_config.durability = Durability::Relaxed;
+        let mut random = Random::from_seed(seed);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            for salt in 0..3 {
+                assert!(setup.append(&session, 0, 1, 5_000, salt).await);
+            }
+            let wait = setup.config.relaxed_flush_interval + Duration::from_micros(random.below(2_000));
+            sleep(&session, wait).await;
+            session.stores[0].delete_log(&session.logs[&0]).await.expect("deleted");
+            assert!(setup.append(&session, 1, 1, 5_000, 4).await);
+            session.stores[0].checkpoint().await.expect("checkpoints go on");
+            assert_eq!(ends(&session, 1), (Offset(1), Offset(1)));
+        });
+    }
+}
+
+#[test]
+fn a_checkpoint_ends_while_a_log_is_given_more_than_its_disk_takes() {
+    let world = MemoryWorld::new(5, Options::quiet());
+    let mut setup = setup(1);
+    setup.log_config.durability = Durability::Durable;
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        let is_over = std::cell::Cell::new(false);
+        let filling = async {
+            for salt in 0..100_000 {
+                assert!(setup.append(&session, 0, 64, 1_000, salt).await);
+                assert!(salt < 20_000, "a checkpoint ends before this");
+                if is_over.get() {
+                    return;
+                }
+                sleep(&session, Duration::from_micros(10)).await;
+            }
+        };
+        let checkpointing = async {
+            sleep(&session, Duration::from_millis(5)).await;
+            session.stores[0].checkpoint().await.expect("it ends");
+            is_over.set(true);
+        };
+        futures_util::future::join(filling, checkpointing).await;
+    });
+}

@@ -394,10 +394,15 @@ impl<E: Environment> PartitionLog<E> {
             let was_relaxed = state.config.durability == Durability::Relaxed;
             let becomes_durable = was_relaxed && config.durability == Durability::Durable;
             state.config = config;
+            if becomes_durable {
+                // Promises wait for it from now on.
+                state.write_stable();
+            }
             becomes_durable
         };
         if becomes_durable {
             self.store.flush_soon();
+            writer::kick(&self.store, &self.log);
         }
     }
 }

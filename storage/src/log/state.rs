@@ -153,12 +153,16 @@ pub(crate) struct WriterDemand {
     pub is_running: bool,
     /// Write stable up to here: segment and position.
     pub direct_until: Option<(Offset, u64)>,
+    /// Whether that is under way for all that a relaxed log was given until it began: it will not be longer.
+    pub is_catching_up: bool,
     /// Flushes asked for, counted.
     pub flushes_wanted: u64,
     /// Flushes finished, counted.
     pub flushes_done: u64,
     /// The flush under way.
     pub flush: Option<FlushTarget>,
+    /// Whether it is a flush's turn: those who write much take turns with it, or it would never end.
+    pub is_flush_next: bool,
 }
 
 /// What a flush makes stable, as of the moment it reached the active segment.

@@ -146,8 +146,14 @@ fn plan_sealed<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> 
 
 fn plan_active<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> Step {
     let (segment, written) = (state.active().base_offset(), state.active().written);
+    if std::mem::take(&mut state.writer.is_flush_next)
+        && let Some(step) = plan_flush(state, store)
+    {
+        return step;
+    }
     if let Some((wanted, until)) = state.writer.direct_until {
         if wanted == segment && until > written {
+            state.writer.is_flush_next = true;
             // What was written behind before it waits for a sync in any case, which then covers this as well.
             let sync = if state.waits_for_sync() { WriteSync::Later } else { WriteSync::BeforeCompletion };
             return plan_write(state, store, 0, until, sync);

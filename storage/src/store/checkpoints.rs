@@ -186,11 +186,16 @@ async fn work<E: Environment>(store: &Rc<StoreShared<E>>) -> Result<(), DiskFail
 async fn write_handed_over<E: Environment>(store: &Rc<StoreShared<E>>) {
     let write_if_waiting = |log: Rc<LogShared>| async move {
         let end_offset = log.state.borrow().log_end_offset;
-        let is_waiting = || log.state.borrow().waits_for_file_below(end_offset) && store.failure().is_none();
+        let is_waiting = || {
+            let state = log.state.borrow();
+            state.waits_for_file_below(end_offset) && !state.is_closed && store.failure().is_none()
+        };
         if is_waiting() {
             log.state.borrow_mut().write_stable();
+            log.state.borrow_mut().writer.is_catching_up = true;
             kick(store, &log);
             log.changed.when(|| !is_waiting()).await;
+            log.state.borrow_mut().writer.is_catching_up = false;
         }
     };
     stream::iter(store.all_logs()).for_each_concurrent(FLUSHES_AT_ONCE, write_if_waiting).await;

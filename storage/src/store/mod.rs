@@ -447,13 +447,15 @@ impl<E: Environment> StoreShared<E> {
     }
 
     /// Sends a log to write its queued batches to its segment itself, if they are many. A relaxed log does so in its own
-    /// time; until then what comes behind them would not be stable any sooner by being in the journal.
+    /// time; until it begins, what comes behind them would not be stable any sooner by being in the journal.
     pub fn hand_over_if_large(self: &Rc<Self>, log: &Rc<LogShared>) {
         let durability = {
             let mut state = log.state.borrow_mut();
             let durability = state.config.durability;
             let is_large = state.queued_bytes >= self.config.direct_bytes_min;
-            if !is_large && (durability == Durability::Durable || !state.waits_for_file()) {
+            let goes_by_journal =
+                durability == Durability::Durable || !state.waits_for_file() || state.writer.is_catching_up;
+            if !is_large && goes_by_journal {
                 return;
             }
             state.hand_over_to_writer();
@@ -556,6 +558,8 @@ impl<E: Environment> StoreShared<E> {
         self.indexes.forget(&log.directory);
         self.read_ahead.forget(log.identity.id);
         self.checksums.forget(log.identity.id);
+        // Whoever waited for its batches waits for none now, and a failure would not be told to it any more.
+        log.changed.notify();
         self.room.notify();
     }
 }
