@@ -80,13 +80,16 @@ impl Kafka {
         self
     }
 
-    /// Kafka was killed, and had synced everything below an offset.
+    /// Kafka was killed, and had synced everything of partition 0 below an offset.
     fn killed(self, recovery_point: i64) -> Kafka {
         fs::remove_file(self.path().join(".kafka_cleanshutdown")).unwrap();
-        self.write(
-            "recovery-point-offset-checkpoint",
-            format!("0\n1\n{TOPIC} 0 {recovery_point}\n").as_bytes(),
-        );
+        self.synced(recovery_point)
+    }
+
+    /// Kafka had synced everything of partition 0 below an offset; when it stops in order that is all of it.
+    fn synced(self, recovery_point: i64) -> Kafka {
+        let text = format!("0\n1\n{TOPIC} 0 {recovery_point}\n");
+        self.write("recovery-point-offset-checkpoint", text.as_bytes());
         self
     }
 
@@ -317,6 +320,52 @@ fn damage_is_told_no_broker_starts_on_what_is_left_and_the_import_is_repeated_on
         kafka.import(&[]).well();
         assert_eq!(kafka.served(1), places(0..30));
     }
+}
+
+#[test]
+fn a_log_that_ends_below_what_kafka_had_synced_is_damage() {
+    let whole = || Kafka::stopped(1).with_partition(0, &two_segments()).synced(SECOND + 10);
+    whole().import(&[]).well();
+    let cut = whole();
+    let last = cut.path().join(segment(0, SECOND));
+    fs::write(&last, two_segments()[1].1[..4].concat()).unwrap();
+    let without_last = whole();
+    fs::remove_file(without_last.path().join(segment(0, SECOND))).unwrap();
+    let without_any = whole();
+    for base_offset in [0, SECOND] {
+        fs::remove_file(without_any.path().join(segment(0, base_offset))).unwrap();
+    }
+    let killed = Kafka::stopped(1).with_partition(0, &two_segments()[..1]).killed(SECOND + 5);
+    for (kafka, end) in [(cut, 24), (without_last, 20), (without_any, 0), (killed, 20)] {
+        for more in [&[][..], &["--link"]] {
+            let said = kafka.import(more).complained(5, "damage in 1 place");
+            assert!(said.contains(&format!("offset {end}: nothing follows, and Kafka had synced")), "{said}");
+        }
+    }
+    let without_directory = Kafka::stopped(1).synced(1);
+    without_directory.import(&[]).complained(1, "partition orders-0 has no directory in");
+}
+
+#[test]
+fn records_deleted_at_the_end_are_not_missed() {
+    let emptied = Kafka::stopped(1).with_partition(0, &[(30, vec![])]).synced(30);
+    emptied.import(&[]).well();
+    let not_yet = Kafka::stopped(1).with_partition(0, &two_segments()[..1]).synced(30);
+    not_yet.write("log-start-offset-checkpoint", format!("0\n1\n{TOPIC} 0 30\n").as_bytes());
+    not_yet.import(&[]).well();
+}
+
+#[test]
+fn a_missing_segment_between_others_is_told_unless_the_topic_is_compacted() {
+    let segments = [(0, vec![batch(0), batch(1)]), (5, vec![batch(5)]), (9, vec![batch(9)])];
+    let kafka = Kafka::stopped(1).with_partition(0, &segments).synced(10);
+    let said = kafka.import(&[]).well();
+    assert!(said.contains("between its segments 2 times nothing is, first from offset 2 to 5"), "{said}");
+    let policy = [&[1, 4, 0, 2, 7][..], TOPIC.as_bytes(), &[15], b"cleanup.policy", &[8], b"compact", &[0]];
+    kafka.write_metadata(&[metadata(1), vec![policy.concat()]].concat());
+    fs::remove_dir_all(kafka.data()).unwrap();
+    let said = kafka.import(&[]).well();
+    assert!(!said.contains("between its segments"), "{said}");
 }
 
 #[test]

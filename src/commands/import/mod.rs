@@ -227,7 +227,7 @@ impl Import<'_> {
     }
 
     fn count(&mut self, planned: &PlannedPartition, taken: Taken) -> Result<(), CommandFailure> {
-        let Taken { log, segment_count, linked_bytes, copied_bytes, torn, rolled_back_count } = taken;
+        let Taken { log, segment_count, linked_bytes, copied_bytes, torn, rolled_back_count, gaps } = taken;
         let totals = &mut self.totals;
         totals.segments += segment_count;
         totals.bytes += copied_bytes + linked_bytes;
@@ -245,6 +245,16 @@ impl Import<'_> {
                 torn.position,
                 torn.file.display(),
                 torn.reason
+            );
+            self.telling.notice(&about, &words)?;
+        }
+        if let Some(first) = gaps.first() {
+            let words = format!(
+                "between its segments {} times nothing is, first from offset {} to {}: segments are missing, unless it was \
+                 compacted once",
+                gaps.len(),
+                first.start,
+                first.end
             );
             self.telling.notice(&about, &words)?;
         }

@@ -5,10 +5,12 @@
 //!                         │ no
 //!                         ├─ Kafka was killed, and had not synced this far: the torn tail, cut as Kafka itself does
 //!                         └─ else: damage
+//!   the last one ends below what Kafka had synced: segments are missing, which is damage as well
 //! ```
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
@@ -47,6 +49,8 @@ pub(super) struct Taken {
     /// What was cut.
     pub torn: Option<Torn>,
     pub rolled_back_count: usize,
+    /// From where to where nothing is, between segments of a log that is not compacted.
+    pub gaps: Vec<Range<Offset>>,
 }
 
 /// Where batches end before the files do.
@@ -97,6 +101,7 @@ struct Walk<'w> {
     segment_count: u64,
     linked_bytes: u64,
     copied_bytes: u64,
+    gaps: Vec<Range<Offset>>,
 }
 
 impl<'w> Walk<'w> {
@@ -127,6 +132,7 @@ impl<'w> Walk<'w> {
             segment_count: 0,
             linked_bytes: 0,
             copied_bytes: 0,
+            gaps: Vec::new(),
         })
     }
 
@@ -142,10 +148,33 @@ impl<'w> Walk<'w> {
                 break;
             }
         }
+        if torn.is_none()
+            && let Some(lost) = self.lost_end()
+        {
+            return Ok(Walked::Ended(Ended::Damaged(lost)));
+        }
         if self.import.must_walk_again() {
             return Ok(Walked::Again(self.import.aborted().to_vec()));
         }
         self.finish(torn).map(Walked::Ended)
+    }
+
+    /// What was synced and is not there, though every batch is whole: a segment, or its end, is missing.
+    fn lost_end(&self) -> Option<Torn> {
+        // What Kafka was asked to delete may be gone, whether it had come to that or not.
+        let end_offset = self.import.end_offset().max(self.plan.log_start_offset);
+        let directory = self.plan.directory.as_ref().filter(|_| end_offset < self.plan.recovery_point)?;
+        let last = self.plan.segments.last_key_value();
+        Some(Torn {
+            file: last
+                .map_or(directory.clone(), |(base, _)| segment_path(directory, *base, SegmentFile::Log)),
+            position: last.map_or(0, |(_, length)| *length),
+            offset: end_offset,
+            reason: format!(
+                "nothing follows, and Kafka had synced everything below {}",
+                self.plan.recovery_point
+            ),
+        })
     }
 
     fn finish(self, torn: Option<Torn>) -> Result<Ended, CommandFailure> {
@@ -163,8 +192,8 @@ impl<'w> Walk<'w> {
         let active = segment_path(&self.directory, Offset(log.record.end_offset), SegmentFile::Log);
         self.target.write(&active, &[])?;
         sync_directory(&self.directory)?;
-        let Walk { segment_count, linked_bytes, copied_bytes, .. } = self;
-        let taken = Taken { log, segment_count, linked_bytes, copied_bytes, torn, rolled_back_count };
+        let Walk { segment_count, linked_bytes, copied_bytes, gaps, .. } = self;
+        let taken = Taken { log, segment_count, linked_bytes, copied_bytes, torn, rolled_back_count, gaps };
         Ok(Ended::Taken(Box::new(taken)))
     }
 
@@ -180,8 +209,12 @@ impl<'w> Walk<'w> {
         let source_path = segment_path(from, base_offset, SegmentFile::Log);
         let path = segment_path(&self.directory, base_offset, SegmentFile::Log);
         let torn_at = |position, offset, reason| Torn { file: source_path.clone(), position, offset, reason };
+        let end_offset = self.import.end_offset();
         if let Err(reason) = self.import.begin_segment(base_offset) {
-            return Ok(Some(torn_at(0, self.import.end_offset(), reason)));
+            return Ok(Some(torn_at(0, end_offset, reason)));
+        }
+        if end_offset < base_offset && !self.plan.is_compacted {
+            self.gaps.push(end_offset..base_offset);
         }
         let mut source = Source::open(&source_path, length)?;
         // Kafka may go on in its last segment, if it is ever started again.

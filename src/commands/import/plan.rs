@@ -37,11 +37,28 @@ pub(super) struct PlannedPartition {
     pub log_start_offset: Offset,
     /// Nothing below may be torn.
     pub durable_end_offset: Offset,
+    /// Everything below was synced, so it must be there; after an orderly stop that is all of it.
+    pub recovery_point: Offset,
+    /// Whether records between its segments may have been compacted away.
+    pub is_compacted: bool,
     /// Its segments by name, with their lengths; none that lies below the log's start.
     pub segments: BTreeMap<Offset, u64>,
 }
 
 impl PlannedPartition {
+    /// One without records.
+    fn empty(identity: LogIdentity) -> PlannedPartition {
+        PlannedPartition {
+            identity,
+            directory: None,
+            log_start_offset: Offset::ZERO,
+            durable_end_offset: Offset::ZERO,
+            recovery_point: Offset::ZERO,
+            is_compacted: false,
+            segments: BTreeMap::new(),
+        }
+    }
+
     pub fn bytes(&self) -> u64 {
         self.segments.values().sum()
     }
@@ -213,14 +230,9 @@ fn plan_partition(
         [one] => one,
         [] => {
             expect_empty(source, partition, &shown)?;
+            expect_nothing_lost(source, &key, &shown)?;
             notices.push((shown, "Kafka had not made its directory yet: it is taken over empty".to_owned()));
-            return Ok(PlannedPartition {
-                identity,
-                directory: None,
-                log_start_offset: Offset::ZERO,
-                durable_end_offset: Offset::ZERO,
-                segments: BTreeMap::new(),
-            });
+            return Ok(PlannedPartition::empty(identity));
         }
         [one, other, ..] => {
             let (one, other) = (one.path.display(), other.path.display());
@@ -231,14 +243,21 @@ fn plan_partition(
     let segments = segments(&path)?;
     let first = segments.keys().next().copied().unwrap_or_default();
     let log_start_offset = first.max(Offset(directory.log_starts.get(&key).copied().unwrap_or(0)));
-    let durable_end_offset = match directory.is_clean {
-        true => Offset(i64::MAX),
-        false => Offset(directory.recovery_points.get(&key).copied().unwrap_or(0)),
-    };
+    let recovery_point = directory.recovery_point(&key);
+    let durable_end_offset = if directory.is_clean { Offset(i64::MAX) } else { recovery_point };
+    let policy = source.image.configs_of(resource_types::TOPIC, &topic.name).remove("cleanup.policy");
     let ends = segments.keys().skip(1).copied().chain([Offset(i64::MAX)]);
     let wanted = segments.iter().zip(ends).filter(|(_, end)| *end > log_start_offset);
     let segments = wanted.map(|((base_offset, length), _)| (*base_offset, *length)).collect();
-    Ok(PlannedPartition { identity, directory: Some(path), log_start_offset, durable_end_offset, segments })
+    Ok(PlannedPartition {
+        identity,
+        directory: Some(path),
+        log_start_offset,
+        durable_end_offset,
+        recovery_point,
+        is_compacted: policy.is_some_and(|policy| policy.contains("compact")),
+        segments,
+    })
 }
 
 /// A partition without a directory may only be one that Kafka had no time to make: not one that lies elsewhere.
@@ -255,6 +274,22 @@ fn expect_empty(source: &Source, partition: &KraftPartition, shown: &str) -> Res
             "partition {shown} is in none of the directories: name all of log.dirs with --from"
         ))),
     }
+}
+
+/// A partition without a directory may not be one that Kafka had written to: it gives up a partition's directory and what it
+/// noted of it together.
+fn expect_nothing_lost(source: &Source, key: &(String, i32), shown: &str) -> Result<(), CommandFailure> {
+    for directory in source.directories.iter().filter(|directory| !directory.partitions.contains_key(key)) {
+        let synced = directory.recovery_point(key);
+        if synced > Offset::ZERO {
+            return Err(refused(format!(
+                "partition {shown} has no directory in {}, where Kafka had synced it up to offset {synced}: restore it from \
+                 a copy or a replica",
+                directory.path.display()
+            )));
+        }
+    }
+    Ok(())
 }
 
 fn segments(directory: &std::path::Path) -> Result<BTreeMap<Offset, u64>, CommandFailure> {

@@ -38,9 +38,16 @@ pub(super) struct KafkaDirectory {
     /// Whether Kafka stopped in order: nothing may be torn.
     pub is_clean: bool,
     pub log_starts: BTreeMap<(String, i32), i64>,
-    pub recovery_points: BTreeMap<(String, i32), i64>,
+    recovery_points: BTreeMap<(String, i32), i64>,
     /// Directories of partitions, by topic and number.
     pub partitions: BTreeMap<(String, i32), PathBuf>,
+}
+
+impl KafkaDirectory {
+    /// Everything of a partition below was synced.
+    pub fn recovery_point(&self, partition: &(String, i32)) -> Offset {
+        Offset(self.recovery_points.get(partition).copied().unwrap_or(0))
+    }
 }
 
 pub(super) fn refused(words: String) -> CommandFailure {
