@@ -347,6 +347,34 @@ fn a_log_that_ends_below_what_kafka_had_synced_is_damage() {
 }
 
 #[test]
+fn records_of_a_directory_that_does_not_say_whose_they_are_are_not_left_behind() {
+    let kafka = Kafka::stopped(1).with_partition(0, &two_segments());
+    let metadata = kafka.path().join("orders-0/partition.metadata");
+    for damaged in [None, Some(&b""[..]), Some(b"version: 0\ntopic_id: ?\n")] {
+        match damaged {
+            None => fs::remove_file(&metadata).unwrap(),
+            Some(bytes) => fs::write(&metadata, bytes).unwrap(),
+        }
+        kafka.import(&[]).complained(1, "partition.metadata is missing, or damaged");
+        kafka.import(&["--dry-run"]).complained(1, "partition.metadata is missing, or damaged");
+    }
+    let all_gone = Kafka::stopped(1).with_partition(0, &[]).synced(30);
+    fs::remove_file(all_gone.path().join("orders-0/partition.metadata")).unwrap();
+    all_gone.import(&[]).complained(1, "partition.metadata is missing, or damaged");
+    // Kafka was killed while it made the directory.
+    let begun = Kafka::stopped(1).with_partition(0, &[(0, vec![])]).killed(0);
+    fs::remove_file(begun.path().join("orders-0/partition.metadata")).unwrap();
+    let said = begun.import(&[]).well();
+    assert!(said.contains("orders-0: Kafka had not made its directory yet"), "{said}");
+    // An earlier topic of this name is none of the new one's business.
+    let earlier = Kafka::stopped(1).with_partition(0, &two_segments()).synced(30);
+    let text = format!("version: 0\ntopic_id: {}\n", TopicId::from_random(3, 4));
+    earlier.write("orders-0/partition.metadata", text.as_bytes());
+    let said = earlier.import(&[]).well();
+    assert!(said.contains("orders-0: passed over: it belongs to no topic of the cluster"), "{said}");
+}
+
+#[test]
 fn records_deleted_at_the_end_are_not_missed() {
     let emptied = Kafka::stopped(1).with_partition(0, &[(30, vec![])]).synced(30);
     emptied.import(&[]).well();

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ringlog_core::ids::{Offset, PartitionIndex, TopicId, TopicPartition};
 use ringlog_core::kraft::record::{Beside, resource_types};
@@ -215,12 +215,10 @@ fn plan_partition(
         )));
     }
     let key = (topic.name.clone(), index);
-    let holding = source.directories.iter().filter(|directory| {
-        directory.partitions.get(&key).is_some_and(|path| {
-            let metadata = fs::read(partition_metadata(path)).unwrap_or_default();
-            metadata_text::parse(&metadata) == Some(id)
-        })
-    });
+    let holding = source
+        .directories
+        .iter()
+        .filter(|directory| directory.partitions.get(&key).is_some_and(|path| topic_of(path) == Some(id)));
     let holding: Vec<&KafkaDirectory> = holding.collect();
     let identity = LogIdentity {
         topic: topic.name.as_str().into(),
@@ -276,23 +274,40 @@ fn expect_empty(source: &Source, partition: &KraftPartition, shown: &str) -> Res
     }
 }
 
-/// A partition without a directory may not be one that Kafka had written to: it gives up a partition's directory and what it
-/// noted of it together.
+/// The topic that a partition's directory says it belongs to; `None` if that cannot be read.
+fn topic_of(directory: &Path) -> Option<TopicId> {
+    metadata_text::parse(&fs::read(partition_metadata(directory)).ok()?)
+}
+
+/// A partition that no directory says it holds may not be one that Kafka had written to: Kafka gives up a partition's directory
+/// and what it noted of it together, and writes no batch before the directory says whose it is.
 fn expect_nothing_lost(source: &Source, key: &(String, i32), shown: &str) -> Result<(), CommandFailure> {
-    for directory in source.directories.iter().filter(|directory| !directory.partitions.contains_key(key)) {
+    for directory in &source.directories {
         let synced = directory.recovery_point(key);
-        if synced > Offset::ZERO {
-            return Err(refused(format!(
-                "partition {shown} has no directory in {}, where Kafka had synced it up to offset {synced}: restore it from \
-                 a copy or a replica",
-                directory.path.display()
-            )));
+        match directory.partitions.get(key) {
+            None if synced > Offset::ZERO => {
+                return Err(refused(format!(
+                    "partition {shown} has no directory in {}, where Kafka had synced it up to offset {synced}: restore it \
+                     from a copy or a replica",
+                    directory.path.display()
+                )));
+            }
+            Some(path) if topic_of(path).is_none() => {
+                if synced > Offset::ZERO || segments(path)?.values().any(|length| *length > 0) {
+                    return Err(refused(format!(
+                        "{} is missing, or damaged, so nothing tells which topic of that name the records of {shown} belong \
+                         to: restore it from a copy",
+                        partition_metadata(path).display()
+                    )));
+                }
+            }
+            None | Some(_) => {}
         }
     }
     Ok(())
 }
 
-fn segments(directory: &std::path::Path) -> Result<BTreeMap<Offset, u64>, CommandFailure> {
+fn segments(directory: &Path) -> Result<BTreeMap<Offset, u64>, CommandFailure> {
     let mut segments = BTreeMap::new();
     for entry in fs::read_dir(directory).map_err(unreadable(directory))? {
         let entry = entry.map_err(unreadable(directory))?;
