@@ -15,6 +15,7 @@ use support::said::{Said, ringlog};
 use support::{BrokerProcess, Places};
 use tempfile::TempDir;
 
+const METADATA_LOG: &str = "__cluster_metadata-0/00000000000000000000.log";
 const CLUSTER: &str = "AAAAAAAAAAAAAAAAAAAAAA";
 const TOPIC: &str = "orders";
 const NODE: i32 = 7;
@@ -63,11 +64,7 @@ impl Kafka {
     }
 
     fn write_metadata(&self, frames: &[Vec<u8>]) {
-        let batch = frames.iter().fold(BatchBuilder::new(), |batch, frame| batch.record(None, &frame[..]));
-        self.write(
-            "__cluster_metadata-0/00000000000000000000.log",
-            &batch.leader_epoch(LeaderEpoch(1)).build(),
-        );
+        self.write(METADATA_LOG, &metadata_batch(0, frames));
     }
 
     /// A partition with segments of these names.
@@ -146,6 +143,11 @@ fn partition(index: i32, replicas: &[i32], in_sync: &[i32], directory: TopicId) 
     replicas.iter().for_each(|_| frame.extend_from_slice(&directory.0));
     frame.push(0);
     frame
+}
+
+fn metadata_batch(offset: i64, frames: &[Vec<u8>]) -> Vec<u8> {
+    let batch = BatchBuilder::new().at(Offset(offset)).leader_epoch(LeaderEpoch(1));
+    frames.iter().fold(batch, |batch, frame| batch.record(None, &frame[..])).build()
 }
 
 fn value_of(offset: i64) -> Vec<u8> {
@@ -394,6 +396,22 @@ fn a_missing_segment_between_others_is_told_unless_the_topic_is_compacted() {
     fs::remove_dir_all(kafka.data()).unwrap();
     let said = kafka.import(&[]).well();
     assert!(!said.contains("between its segments"), "{said}");
+}
+
+#[test]
+fn a_torn_end_of_the_metadata_is_told_and_damage_before_its_end_is_refused() {
+    let kafka = Kafka::stopped(2).with_partition(0, &two_segments()).killed(0);
+    let metadata = metadata(2);
+    let mut batches = [metadata_batch(0, &metadata[..2]), metadata_batch(2, &metadata[2..])];
+    batches[1][70] ^= 1;
+    kafka.write(METADATA_LOG, &batches.concat());
+    let said = kafka.import(&["--dry-run"]).well();
+    assert!(said.contains("the metadata log is torn behind offset 2"), "{said}");
+    assert!(said.contains("would import 1 topics, 1 partitions"), "{said}");
+    batches[1][70] ^= 1;
+    batches[0][70] ^= 1;
+    kafka.write(METADATA_LOG, &batches.concat());
+    kafka.import(&[]).complained(1, "the batch at byte 0 is damaged, and whole ones follow it");
 }
 
 #[test]

@@ -83,3 +83,42 @@ fn a_torn_end_is_told_and_a_hole_is_refused() {
     let behind = &bytes[first.bytes().len()..];
     KraftReplay::default().segment(behind).unwrap_err();
 }
+
+#[test]
+fn a_damaged_batch_is_a_torn_end_only_if_no_whole_one_follows() {
+    let bytes = file("metadata.log");
+    let (mut starts, mut rest) = (Vec::new(), &bytes[..]);
+    while !rest.is_empty() {
+        starts.push(bytes.len() - rest.len());
+        (_, rest) = RawBatch::split_first(rest).unwrap();
+    }
+    let last = starts.pop().unwrap();
+    // Its length, its version, its checksum, its count of records, the first record.
+    let places = [8, 11, 16, 17, 57, 61];
+    let damaged = |position: usize| {
+        let mut bytes = bytes.clone();
+        bytes[position] ^= 0x21;
+        bytes
+    };
+    for position in starts.iter().flat_map(|start| places.map(|place| start + place)) {
+        let fault = KraftReplay::default().segment(&damaged(position)).unwrap_err();
+        assert!(
+            fault.to_string().contains("is damaged, and whole ones follow it"),
+            "byte {position}: {fault}"
+        );
+    }
+    for position in places.map(|place| last + place) {
+        let mut replay = KraftReplay::default();
+        replay.segment(&damaged(position)).unwrap();
+        assert!(replay.is_torn(), "byte {position}");
+    }
+}
+
+#[test]
+fn a_torn_batch_that_a_snapshot_has_is_no_end_either() {
+    let bytes = file("metadata.log");
+    let mut replay = KraftReplay::snapshot(&file("metadata.checkpoint"), SNAPSHOT_END).unwrap();
+    let mut damaged = bytes.clone();
+    damaged[61] ^= 1;
+    replay.segment(&damaged).unwrap_err();
+}

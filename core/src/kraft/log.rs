@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Always true: every offset is replayed once and in order; records of a transaction that did not end are not replayed. The
-//! last batch of the last segment may be torn: it was never acted by.
+//! last batch of the last segment may be torn: it was never acted by. A damaged one that a whole one follows is no such end.
 
 use super::image::KraftImage;
 use super::record::{KraftFault, KraftRecord};
@@ -60,6 +60,11 @@ impl KraftReplay {
                 return Err(KraftFault::Batch { reason });
             }
             let Ok(batch) = whole_batch(rest) else {
+                if self.goes_on_behind(rest) {
+                    let position = bytes.len() - rest.len();
+                    let reason = format!("the batch at byte {position} is damaged, and whole ones follow it");
+                    return Err(KraftFault::Batch { reason });
+                }
                 self.is_torn = true;
                 return Ok(());
             };
@@ -76,6 +81,13 @@ impl KraftReplay {
             self.next_offset = batch.header().next_offset();
         }
         Ok(())
+    }
+
+    /// Whether a whole batch that was not replayed begins anywhere behind the first byte of a damaged one: its length may be
+    /// what is damaged.
+    fn goes_on_behind(&self, damaged: &[u8]) -> bool {
+        let is_new = |batch: RawBatch<'_>| batch.header().next_offset() > self.next_offset;
+        (1..damaged.len()).any(|at| whole_batch(&damaged[at..]).is_ok_and(is_new))
     }
 
     /// Whether the end was torn.
