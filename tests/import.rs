@@ -469,6 +469,15 @@ fn partitions_that_are_elsewhere_or_not_in_sync_are_refused() {
         kafka.write_metadata(&[topic[0].clone(), frame]);
         kafka.import(&[]).complained(1, words);
     }
+    // In sync nobody is, and this node has everything; then that is not known any more.
+    let id = topic_id().0;
+    let change = [&[1, 5, 2, 0, 0, 0, 0][..], &id, &[2, 0, 1, 1, 6, 5, 2], &NODE.to_be_bytes()].concat();
+    let mut eligible = vec![topic[0].clone(), partition(0, &[7, 8], &[8], directory_id(1)), change];
+    kafka.write_metadata(&eligible);
+    kafka.import(&["--dry-run"]).well();
+    eligible.push([&[1, 28, 0, 7], TOPIC.as_bytes(), &[0]].concat());
+    kafka.write_metadata(&eligible);
+    kafka.import(&[]).complained(1, "node 7 is not in sync for partition orders-0");
     let elsewhere = partition(1, &[7], &[7], directory_id(3));
     kafka.write_metadata(&[topic[0].clone(), partition(0, &[7], &[7], directory_id(1)), elsewhere]);
     kafka.import(&[]).complained(1, "partition orders-1 lies in the log directory with directory.id=");

@@ -51,6 +51,15 @@ impl KraftImage {
                 })?;
                 partition.apply(change);
             }
+            KraftRecord::EligibleCleared { topic } => {
+                let cleared = self.topics.values_mut().filter(|one| topic.is_empty() || one.name == *topic);
+                let mut cleared = cleared.peekable();
+                if cleared.peek().is_none() && !topic.is_empty() {
+                    let reason = format!("a record is about topic {topic}, which is not there");
+                    return Err(KraftFault::OutOfPlace { reason });
+                }
+                cleared.flat_map(|one| one.partitions.values_mut()).for_each(|one| one.eligible.clear());
+            }
             KraftRecord::Config { resource_type, resource, key, value } => {
                 self.configure(*resource_type, resource, key, value.as_deref());
             }
@@ -96,5 +105,34 @@ impl KraftImage {
         if configs.is_empty() {
             self.configs.remove(&name);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_eligible_any_more_in_a_topic_or_in_all_once_that_is_cleared() {
+        let eligible_after = |cleared: &[u8]| {
+            let mut image = KraftImage::default();
+            for (name, id) in [("clicks", TopicId([1; 16])), ("orders", TopicId([2; 16]))] {
+                image.apply(&KraftRecord::Topic { name: name.to_owned(), id }).unwrap();
+                for index in 0..2 {
+                    let state = PartitionState { eligible: vec![1], ..PartitionState::default() };
+                    image.apply(&KraftRecord::Partition { topic: id, index, state }).unwrap();
+                }
+            }
+            let name_length = u8::try_from(cleared.len()).unwrap() + 1;
+            let frame = [&[1, 28, 0, name_length][..], cleared, &[0]].concat();
+            image.apply(&KraftRecord::parse(&frame).unwrap()).unwrap();
+            let partitions = image.topics.values().flat_map(|topic| topic.partitions.values());
+            partitions.map(|partition| partition.eligible.len()).collect::<Vec<_>>()
+        };
+        assert_eq!(eligible_after(b"orders"), [1, 1, 0, 0]);
+        assert_eq!(eligible_after(b""), [0; 4]);
+        let topic = "gone".to_owned();
+        KraftImage::default().apply(&KraftRecord::EligibleCleared { topic }).unwrap_err();
+        KraftImage::default().apply(&KraftRecord::EligibleCleared { topic: String::new() }).unwrap();
     }
 }

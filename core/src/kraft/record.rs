@@ -51,6 +51,11 @@ pub enum KraftRecord {
         /// What is new.
         change: PartitionChange,
     },
+    /// Nobody is known any more to have everything though it is not in sync: what that takes was configured anew.
+    EligibleCleared {
+        /// The name of the topic; every one if it is empty.
+        topic: String,
+    },
     /// A configuration was set, or unset.
     Config {
         /// Of what kind of thing.
@@ -266,6 +271,7 @@ fn kind_of(api_key: u32) -> Option<Kind> {
         24 => kind("EndTransactionRecord", 0, end_transaction),
         25 => kind("AbortTransactionRecord", 0, abort_transaction),
         26 => kind("RemoveDelegationTokenRecord", 0, remove_delegation_token),
+        28 => kind("ClearElrRecord", 0, eligible_cleared),
         _ => None,
     }
 }
@@ -328,6 +334,12 @@ fn partition_change(reader: &mut Reader<'_>, version: u32) -> Result<KraftRecord
         Ok(())
     })?;
     Ok(KraftRecord::PartitionChange { topic, index, change })
+}
+
+fn eligible_cleared(reader: &mut Reader<'_>, _: u32) -> Result<KraftRecord, KraftFault> {
+    let topic = reader.text("topic name")?.to_owned();
+    reader.pass_tags()?;
+    Ok(KraftRecord::EligibleCleared { topic })
 }
 
 fn config(reader: &mut Reader<'_>, _: u32) -> Result<KraftRecord, KraftFault> {
