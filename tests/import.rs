@@ -122,19 +122,33 @@ fn segment(index: i32, base_offset: i64) -> String {
 
 /// The topic and its partitions, in directory 1.
 fn metadata(partition_count: i32) -> Vec<Vec<u8>> {
-    let mut frames = vec![[&[1, 2, 0, 7], TOPIC.as_bytes(), &topic_id().0, &[0]].concat()];
+    let mut frames = vec![topic(TOPIC, topic_id())];
     frames.extend((0..partition_count).map(|index| partition(index, &[NODE], &[NODE], directory_id(1))));
     frames
 }
 
+fn topic(name: &str, id: TopicId) -> Vec<u8> {
+    [&[1, 2, 0, u8::try_from(name.len() + 1).unwrap()], name.as_bytes(), &id.0, &[0]].concat()
+}
+
 fn partition(index: i32, replicas: &[i32], in_sync: &[i32], directory: TopicId) -> Vec<u8> {
+    partition_of(topic_id(), index, replicas, in_sync, directory)
+}
+
+fn partition_of(
+    topic: TopicId,
+    index: i32,
+    replicas: &[i32],
+    in_sync: &[i32],
+    directory: TopicId,
+) -> Vec<u8> {
     let list = |numbers: &[i32]| -> Vec<u8> {
         let count = u8::try_from(numbers.len() + 1).unwrap();
         [count].into_iter().chain(numbers.iter().flat_map(|number| number.to_be_bytes())).collect()
     };
     let mut frame = vec![1, 3, 1];
     frame.extend_from_slice(&index.to_be_bytes());
-    frame.extend_from_slice(&topic_id().0);
+    frame.extend_from_slice(&topic.0);
     frame.extend([list(replicas), list(in_sync), list(&[]), list(&[])].concat());
     for number in [NODE, EPOCH, 0] {
         frame.extend_from_slice(&number.to_be_bytes());
@@ -488,6 +502,23 @@ fn partitions_that_are_elsewhere_or_not_in_sync_are_refused() {
     let later = [&[1, 2, 9, 7], TOPIC.as_bytes(), &topic_id().0, &[0]].concat();
     kafka.write_metadata(&[later]);
     kafka.import(&[]).complained(1, "a TopicRecord of version 9, where 0 is the newest that is known");
+}
+
+#[test]
+fn offsets_of_groups_that_lie_elsewhere_do_not_keep_chosen_topics_back() {
+    let kafka = Kafka::stopped(1).with_partition(0, &two_segments());
+    let offsets = TopicId::from_random(5, 6);
+    let mut frames = metadata(1);
+    frames.push(topic("__consumer_offsets", offsets));
+    frames.push(partition_of(offsets, 0, &[8], &[8], directory_id(8)));
+    frames.push(partition_of(offsets, 1, &[NODE], &[NODE], directory_id(1)));
+    kafka.write_metadata(&frames);
+    kafka.import(&[]).complained(1, "partition __consumer_offsets-0 lies on the nodes [8]");
+    let said = kafka.import(&["--topics", TOPIC]).well();
+    let left_behind = "__consumer_offsets-0: it lies on the nodes [8], and not on node 7";
+    assert!(said.contains(left_behind) && said.contains("imported 2 topics, 3 partitions"), "{said}");
+    kafka.verify().well();
+    assert_eq!(kafka.served(1), places(0..30));
 }
 
 #[test]

@@ -93,8 +93,9 @@ impl Plan {
                 plan.note(name, "left behind: this broker has no use for it");
             } else if is_wanted {
                 refuse_tiered(source, name)?;
+                let is_chosen = !patterns.is_empty();
                 let partitions = topic.partitions.iter().map(|(index, partition)| {
-                    plan_partition(source, id, topic, *index, partition, &mut plan.notices)
+                    plan_partition(source, id, topic, *index, partition, is_chosen, &mut plan.notices)
                 });
                 let partitions = partitions.collect::<Result<Vec<_>, _>>()?;
                 placed.extend(partitions.iter().filter_map(|partition| partition.directory.clone()));
@@ -196,11 +197,26 @@ fn plan_partition(
     topic: &KraftTopic,
     index: i32,
     partition: &KraftPartition,
+    is_chosen: bool,
     notices: &mut Vec<(String, String)>,
 ) -> Result<PlannedPartition, CommandFailure> {
     let shown = format!("{}-{index}", topic.name);
     let node = source.node_id;
-    if !partition.replicas.contains(&node) {
+    let identity = LogIdentity {
+        topic: topic.name.as_str().into(),
+        id: TopicPartition { topic: id, partition: PartitionIndex(index) },
+    };
+    let is_here = partition.replicas.contains(&node);
+    // It comes along with whatever is chosen, so no choice would leave it out.
+    if !is_here && is_chosen && topic.name == CONSUMER_OFFSETS_TOPIC {
+        let words = format!(
+            "it lies on the nodes {:?}, and not on node {node}: the offsets of the groups in it are left behind",
+            partition.replicas
+        );
+        notices.push((shown, words));
+        return Ok(PlannedPartition::empty(identity));
+    }
+    if !is_here {
         return Err(refused(format!(
             "partition {shown} lies on the nodes {:?}, and not on node {node}: choose other topics with --topics, or give \
              this node a replica first",
@@ -220,10 +236,6 @@ fn plan_partition(
         .iter()
         .filter(|directory| directory.partitions.get(&key).is_some_and(|path| topic_of(path) == Some(id)));
     let holding: Vec<&KafkaDirectory> = holding.collect();
-    let identity = LogIdentity {
-        topic: topic.name.as_str().into(),
-        id: TopicPartition { topic: id, partition: PartitionIndex(index) },
-    };
     let directory = match holding[..] {
         [one] => one,
         [] => {
