@@ -5,13 +5,14 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_core::ids::{Offset, TopicId, TopicPartition};
 use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::checkpoint::CheckpointBody;
-use ringlog_storage::{LogIdentity, StoreFailure, recover};
+use ringlog_storage::{LogIdentity, Standing, StoreFailure, recover, settle_unclaimed};
 use support::{DATA_DIR, Setup};
 
 /// Works until a crash at a random change of the disk.
@@ -304,4 +305,90 @@ fn batches_written_directly_ask_for_a_checkpoint_so_that_a_start_has_little_to_s
         let most = 2 * setup.config.checkpoint_bytes / BATCH_BYTES;
         assert!(scanned > 0 && scanned <= most, "{scanned} of {count} batches were scanned");
     });
+}
+
+/// The topic that has the name `topic` once another one of that name is gone.
+fn successor() -> TopicPartition {
+    TopicPartition { topic: TopicId::from_random(8, 9), ..support::id(0) }
+}
+
+/// Files of the directory that has a log's name, by path.
+fn files_of_topic_0(world: &MemoryWorld) -> BTreeMap<String, Vec<u8>> {
+    let files = world.disk().files().into_iter().filter(|(path, _)| path.starts_with("/data/topic-0/"));
+    files.map(|(path, _)| (path.clone(), world.disk().read(&path).expect("listed"))).collect()
+}
+
+/// A log that a checkpoint knows and nobody opened, moved aside because another topic of its name has records.
+fn world_with_a_successor(setup: &Setup) -> MemoryWorld {
+    let world = MemoryWorld::new(5, Options::quiet());
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 3, 100, 1).await);
+        setup.wait_until_promised(&session, 0).await;
+    });
+    world.crash();
+    let nothing = Setup { partitions: 0, ..setup.clone() };
+    world.run_until(async {
+        let session = nothing.open(&world).await;
+        let identity = LogIdentity { topic: "topic".into(), id: successor() };
+        let log = session.stores[0].create_log(identity, setup.log_config.clone()).await.expect("made");
+        log.ready().await.expect("room");
+        let bytes = support::batch(0, 2, 100, 7);
+        let batch = ringlog_core::record_batch::validate_stored(&bytes).expect("whole").keep_offsets();
+        log.append(&batch).expect("taken");
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    assert!(world.disk().files().iter().any(|(path, _)| path.contains("-stray/")), "as it was before");
+    world
+}
+
+#[test]
+fn the_directory_of_a_name_stays_where_another_topic_has_the_name_by_now() {
+    for standing in [Standing::Unknown, Standing::Deleted] {
+        let setup = Setup::tiny(1, 1);
+        let world = world_with_a_successor(&setup);
+        let before = files_of_topic_0(&world);
+        for start in 0..2 {
+            let env = setup.environment(&world, 0);
+            world.run_until(async {
+                let recovered = recover(&env, Path::new(DATA_DIR), &setup.config).await.expect("recovers");
+                let mut recovered = Arc::new(recovered);
+                let has_former = recovered.partitions().any(|id| id == support::id(0));
+                assert_eq!(has_former, start == 0, "{standing:?}, start {start}: it is forgotten");
+                let standing = |id| if id == successor() { Standing::Claimed } else { standing };
+                let settled = settle_unclaimed(&env, Path::new(DATA_DIR), &mut recovered, standing).await;
+                let settled = settled.expect("settled");
+                assert_eq!((settled.removed.len(), settled.aside.len()), (0, 0), "{settled:?}");
+                assert_eq!(recovered.partitions().collect::<Vec<_>>(), [successor()]);
+            });
+            world.kill();
+            assert_eq!(files_of_topic_0(&world), before, "{standing:?}");
+        }
+    }
+}
+
+#[test]
+fn a_log_that_cannot_be_moved_aside_is_known_until_it_is() {
+    let world = MemoryWorld::new(5, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 3, 100, 1).await);
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    let env = setup.environment(&world, 0);
+    world.run_until(async {
+        let data_dir = Path::new(DATA_DIR);
+        let mut recovered = Arc::new(recover(&env, data_dir, &setup.config).await.expect("recovers"));
+        world.disk().fail(DiskOperation::Rename, 1);
+        let settle = settle_unclaimed(&env, data_dir, &mut recovered, |_| Standing::Deleted);
+        settle.await.expect_err("the disk refuses");
+        assert_eq!(recovered.partitions().collect::<Vec<_>>(), [support::id(0)]);
+        let settle = settle_unclaimed(&env, data_dir, &mut recovered, |_| Standing::Deleted);
+        assert_eq!(settle.await.expect("settled").removed, [data_dir.join("topic-0")]);
+        assert_eq!(recovered.partitions().count(), 0);
+    });
+    assert_eq!(files_of_topic_0(&world).len(), 0);
 }

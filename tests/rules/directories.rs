@@ -416,6 +416,39 @@ fn a_directory_that_no_topic_ever_had_is_moved_aside_and_never_removed() {
 }
 
 #[test]
+fn a_topic_that_was_made_anew_keeps_its_directory_where_a_checkpoint_knows_the_former_one() {
+    let (world, _) = filled();
+    let mut checkpoints = Files::new();
+    life(&world, ONE, async |broker| {
+        let mut client = broker.connect();
+        assert_eq!(client.fetch(0, 0).await.1, 1);
+        // As this start found the directory: with the former topic.
+        checkpoints = files_below(&world, "/data/checkpoint");
+        delete_topic(&mut client, TOPIC).await;
+        client.create_topic(TOPIC, 1, &[]).await;
+        assert_eq!(client.produce(0, &batch(&["anew"])).await, (NONE, 0));
+        assert_eq!(client.produce(0, &batch(&["and more"])).await, (NONE, 1));
+    });
+    // Those that say that the former one was deleted are rotten, or nobody had come to write them.
+    world.run_until(async {
+        let env = world.environment(0, 1);
+        for (path, _) in files_below(&world, "/data/checkpoint") {
+            env.remove_file(Path::new(&path)).await.expect("there");
+        }
+    });
+    put_back(&world, "/data/checkpoint", &checkpoints);
+    for _ in 0..2 {
+        life(&world, ONE, async |broker| {
+            let mut client = broker.connect();
+            assert_eq!(client.fetch(0, 0).await.1, 2, "the new one's");
+        });
+        let names = names_in_data(&world);
+        let of_topic: Vec<_> = names.iter().filter(|name| name.starts_with("topic-0")).collect();
+        assert_eq!(of_topic, ["topic-0"], "{names:?}");
+    }
+}
+
+#[test]
 fn a_metadata_log_that_is_new_says_nothing_of_what_lies_there() {
     let (world, _) = filled();
     let env = world.environment(0, 1);

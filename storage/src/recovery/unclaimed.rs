@@ -8,7 +8,11 @@
 //! A deletion is granted when its record is stable; the directory is renamed after that, so a crash may leave it. A topic
 //! that nobody heard of comes from another broker, or from a metadata log that was lost and restored.
 //!
-//! Always true: nothing is removed but on the word of a record that says so. Cut short anywhere and begun again, it comes to the same.
+//! A checkpoint may know a log whose directory went away, and its name may have been given to another topic since. So a name says
+//! nothing: whose a directory is, its `partition.metadata` says.
+//!
+//! Always true: nothing is removed but on the word of a record that says so, and nothing is renamed that does not name the very log that
+//! is to go. Cut short anywhere and begun again, it comes to the same.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,7 +21,9 @@ use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
 use super::{Recovered, directories, write};
-use crate::format::names::{deleted_directory, partition_directory, stray_directory};
+use crate::disk::read_file;
+use crate::format::names::{deleted_directory, partition_directory, partition_metadata, stray_directory};
+use crate::format::partition_metadata as metadata_text;
 
 /// What the metadata says of a log's topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -58,18 +64,21 @@ pub async fn settle_unclaimed<E: Environment>(
     let recovered = Arc::get_mut(recovered).expect("nobody else has it before the stores are opened");
     let mut leftovers = Vec::new();
     for (id, standing) in without {
-        let found = recovered.partitions.remove(&id).expect("listed just now");
-        let directory = partition_directory(data_dir, &found.record.topic, id.partition);
+        let directory = partition_directory(data_dir, &recovered.partitions[&id].record.topic, id.partition);
+        let metadata = read_file(env, &partition_metadata(&directory), 4096).await?;
+        if metadata.as_deref().and_then(metadata_text::parse) != Some(id.topic) {
+            // A checkpoint knows it. Its directory is gone, moved aside when the name was given to another topic, or by an earlier
+            // attempt; what has the name now is not its.
+            recovered.partitions.remove(&id);
+            continue;
+        }
         let aside = match standing {
             Standing::Deleted => deleted_directory(&directory, env.random()),
             _ => stray_directory(&directory, env.random()),
         };
-        match env.rename(&directory, &aside).await {
-            Ok(()) => {}
-            // A checkpoint knows it, and an earlier attempt came so far.
-            Err(failure) if failure.is_not_found() => continue,
-            Err(failure) => return Err(failure),
-        }
+        // Known until then: the next start goes on where the disk refused.
+        env.rename(&directory, &aside).await?;
+        recovered.partitions.remove(&id);
         match standing {
             Standing::Deleted => {
                 let name = aside.file_name().expect("it has just got one");
