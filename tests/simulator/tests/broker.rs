@@ -168,5 +168,5 @@ fn a_broker_whose_scrubber_passes_over_segments_is_found() {
 
 #[test]
 fn a_broker_that_compares_no_block_with_its_checksum_is_found() {
-    expect_found_as("DamageServed", Bug::IgnoreChecksums, 500);
+    expect_found_as("DamageServed", Bug::IgnoreChecksums, 4_000);
 }
