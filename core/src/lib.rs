@@ -31,3 +31,4 @@ pub mod producer_state;
 pub mod record_batch;
 pub mod refusal;
 pub mod time;
+mod unsigned_varint;

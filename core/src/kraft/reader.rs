@@ -2,6 +2,7 @@
 
 use super::record::KraftFault;
 use crate::ids::TopicId;
+use crate::unsigned_varint;
 
 /// A place in a record's bytes.
 #[derive(Clone, Debug)]
@@ -47,17 +48,9 @@ impl<'a> Reader<'a> {
         self.array(field).map(TopicId)
     }
 
-    /// Seven bits a byte, lowest first; at most five bytes.
     pub fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, KraftFault> {
-        let mut number = 0u32;
-        for shift in (0..35).step_by(7) {
-            let [byte] = self.array(field)?;
-            number |= u32::from(byte & 0x7f).checked_shl(shift).unwrap_or(0);
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(KraftFault::Malformed { field, reason: "a number of more than five bytes" })
+        let number = unsigned_varint::read(|| self.array(field).map(|[byte]| byte))?;
+        number.ok_or(KraftFault::Malformed { field, reason: "a number of more than 32 bits" })
     }
 
     /// A length that is one more than what it stands for; `None` for null.

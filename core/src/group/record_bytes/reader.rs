@@ -9,6 +9,7 @@
 //! Always true: no read goes past the end, and an error names the field that it happened in.
 
 use super::{RecordFault, TEXT_BYTES_MAX};
+use crate::unsigned_varint;
 
 /// From this version on values are [`Encoding::Flexible`] (KIP-482).
 const FLEXIBLE_VERSION_MIN: i16 = 4;
@@ -136,20 +137,9 @@ impl<'a> Reader<'a> {
         Ok(self.unsigned_varint(field)?.checked_sub(1).map(|length| length as usize))
     }
 
-    /// A number of seven bits a byte, low bits first.
     fn unsigned_varint(&mut self, field: &'static str) -> Result<u32, RecordFault> {
-        let mut number = 0;
-        for shift in [0, 7, 14, 21, 28] {
-            let [byte] = self.array(field)?;
-            if shift == 28 && byte > 0x0f {
-                break;
-            }
-            number |= u32::from(byte & 0x7f) << shift;
-            if byte < 0x80 {
-                return Ok(number);
-            }
-        }
-        Err(RecordFault::NumberTooLong { field })
+        let number = unsigned_varint::read(|| self.array(field).map(|[byte]| byte))?;
+        number.ok_or(RecordFault::NumberTooLong { field })
     }
 
     fn array<const N: usize>(&mut self, field: &'static str) -> Result<[u8; N], RecordFault> {
