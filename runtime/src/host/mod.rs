@@ -22,4 +22,5 @@ pub use lock::{DirectoryLock, lock_directory};
 pub use problem::HostProblem;
 pub use record_lock::{RecordLock, RecordLocking, lock_record};
 pub use space::free_bytes;
+pub(crate) use space::total_bytes;
 pub use synced_writes::time_synced_writes;

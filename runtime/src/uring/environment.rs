@@ -1,12 +1,10 @@
 //! The environment on the rings: one per shard, on the shard's own thread.
 
-use std::ffi::CString;
 use std::fs;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -27,6 +25,7 @@ use crate::buffer::Arena;
 use crate::environment::{
     DirectoryEntry, DiskFailure, EntryKind, Environment, ListenFailure, OpenMode, RingStatistics, TaskClass,
 };
+use crate::host::{free_bytes, total_bytes};
 use crate::mesh::MeshMailbox;
 
 /// A shard's view of the real world. Clones are handles to the same shard.
@@ -270,56 +269,4 @@ fn list(path: &Path) -> io::Result<Vec<DirectoryEntry>> {
 fn modified_at(path: &Path) -> io::Result<Timestamp> {
     let metadata = fs::metadata(path)?;
     Ok(Timestamp(metadata.mtime().saturating_mul(1_000).saturating_add(metadata.mtime_nsec() / 1_000_000)))
-}
-
-/// With fewer inodes left, a file system has no room for files, however many bytes are free.
-const FREE_INODES_MIN: u64 = 256;
-
-pub(crate) fn free_bytes(path: &Path) -> io::Result<u64> {
-    file_system_of(path).map(|status| usable_bytes(&status))
-}
-
-fn usable_bytes(status: &libc::statvfs) -> u64 {
-    // File systems that make inodes as they need them say that they have none at all.
-    let counts_inodes = status.f_files > 0;
-    match counts_inodes && status.f_favail < FREE_INODES_MIN.min(status.f_files / 10) {
-        true => 0,
-        false => status.f_bavail * status.f_frsize,
-    }
-}
-
-fn total_bytes(path: &Path) -> io::Result<u64> {
-    file_system_of(path).map(|status| status.f_blocks * status.f_frsize)
-}
-
-fn file_system_of(path: &Path) -> io::Result<libc::statvfs> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    // SAFETY: all-zero bytes are a valid `statvfs`.
-    let mut status: libc::statvfs = unsafe { std::mem::zeroed() };
-    // SAFETY: the path ends with a zero; the kernel writes into the struct behind the pointer.
-    if unsafe { libc::statvfs(path.as_ptr(), &mut status) } != 0 {
-        return Err(io::Error::last_os_error());
-    }
-    Ok(status)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_system_without_inodes_left_has_no_room() {
-        let here = file_system_of(Path::new("/")).expect("it says");
-        let of = |f_files, f_favail| {
-            let mut status = here;
-            (status.f_bavail, status.f_frsize) = (100, 4096);
-            (status.f_files, status.f_favail) = (f_files, f_favail);
-            usable_bytes(&status)
-        };
-        assert_eq!(of(1_000_000, 256), 409_600);
-        assert_eq!(of(1_000_000, 255), 0);
-        assert_eq!(of(100, 10), 409_600, "a small one is not refused for being small");
-        assert_eq!(of(100, 9), 0);
-        assert_eq!(of(0, 0), 409_600, "some make inodes as they need them");
-    }
 }

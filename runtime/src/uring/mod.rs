@@ -31,7 +31,6 @@ mod timers;
 
 pub use clock::{now, wall_clock};
 pub use environment::UringEnvironment;
-pub(crate) use environment::free_bytes;
 pub use features::{Feature, UnknownFeature};
 pub use file::UringFile;
 pub use shards::{ShardsConfig, StartFailure, run_shards, usable_cores};
