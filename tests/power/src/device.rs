@@ -23,9 +23,10 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyWrite, Request, WriteFlags,
 };
 use ringlog::client::cluster::pause;
+use ringlog_runtime::memory::Random;
 
+use crate::loss::percent;
 use crate::medium::Medium;
-use crate::random::Random;
 
 const FILE: INodeNo = INodeNo(2);
 const FILE_NAME: &str = "disk";
@@ -123,15 +124,15 @@ fn slow_disk(medium: Arc<Mutex<Medium>>) -> Sender<Asked> {
 }
 
 fn serve_slowly(asked: &Receiver<Asked>, medium: &Mutex<Medium>) {
-    let (mut waiting, mut random) = (Vec::new(), Random::new(0));
+    let (mut waiting, mut random) = (Vec::new(), Random::from_seed(0));
     while let Ok(first) = asked.recv() {
         waiting.push(first);
         while !waiting.is_empty() {
-            if random.percent(33) {
-                pause(Duration::from_micros(random.below(SLOW_MICROSECONDS_MAX) as u64));
+            if random.happens(percent(33)) {
+                pause(Duration::from_micros(random.index(SLOW_MICROSECONDS_MAX) as u64));
             }
             waiting.extend(asked.try_iter());
-            waiting.swap_remove(random.below(waiting.len())).serve(medium);
+            waiting.swap_remove(random.index(waiting.len())).serve(medium);
         }
     }
 }

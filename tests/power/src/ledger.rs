@@ -15,8 +15,7 @@ use std::collections::BTreeMap;
 
 use ringlog_core::ids::{ProducerEpoch, ProducerId, SequenceNumber};
 use ringlog_core::record_batch::BatchBuilder;
-
-use crate::random::mix;
+use ringlog_runtime::memory::Random;
 
 /// All of it.
 #[derive(Clone, Debug, Default)]
@@ -178,15 +177,16 @@ impl TopicStory {
     /// The value of a record: its place in words, and bytes that follow from it.
     pub fn value(&self, partition: i32, offset: i64) -> Vec<u8> {
         let mut value = format!("{} {partition} {offset} ", self.name).into_bytes();
-        let mut number = value.iter().fold(0, |number, byte| mix(number ^ u64::from(*byte)));
+        let seed = value.iter().fold(0u64, |seed, byte| seed.wrapping_mul(31).wrapping_add(u64::from(*byte)));
+        let mut random = Random::from_seed(seed);
+        let number = random.next_u64();
         let length = match self.records {
             RecordSize::Large => 2000,
             RecordSize::Small if number.is_multiple_of(20) => 6000,
             RecordSize::Small => 20 + (number % 600) as usize,
         };
         while value.len() < length {
-            number = mix(number.wrapping_add(1));
-            value.extend_from_slice(&number.to_le_bytes());
+            value.extend_from_slice(&random.next_u64().to_le_bytes());
         }
         value
     }

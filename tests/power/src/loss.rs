@@ -8,8 +8,9 @@
 //! Always true: what a flush covered that was answered before the moment is there. Of the rest anything goes, in any order: a write
 //! that is lost while a later one is there is a write that the disk had not got to.
 
+use ringlog_runtime::memory::{PerMillion, Random};
+
 use crate::medium::{Change, SECTOR_BYTES};
-use crate::random::{Random, mix};
 
 /// Flushes that a disk which lies about them has forgotten.
 const FORGOTTEN_FLUSHES: usize = 4;
@@ -41,19 +42,24 @@ pub enum Sectors {
     Any(u64),
 }
 
+/// So many times in a hundred.
+pub fn percent(of: u32) -> PerMillion {
+    PerMillion(of * 10_000)
+}
+
 impl Sectors {
     /// Whether this one is there.
     pub fn holds(&self, sector: usize) -> bool {
         match self {
             Sectors::First(count) => sector < *count,
-            Sectors::Any(seed) => mix(seed.wrapping_add(sector as u64)) & 1 == 0,
+            Sectors::Any(seed) => Random::from_seed(seed.wrapping_add(sector as u64)).coin(),
         }
     }
 
     fn draw(bytes: usize, random: &mut Random) -> Sectors {
-        match random.percent(50) {
-            true => Sectors::First(random.below(bytes.div_ceil(SECTOR_BYTES))),
-            false => Sectors::Any(random.next()),
+        match random.happens(percent(50)) {
+            true => Sectors::First(random.index(bytes.div_ceil(SECTOR_BYTES))),
+            false => Sectors::Any(random.next_u64()),
         }
     }
 
@@ -109,7 +115,7 @@ fn draw_fates(writes: &[(usize, usize)], random: &mut Random) -> Vec<(usize, Fat
     if count == 0 {
         return Vec::new();
     }
-    match random.below(6) {
+    match random.index(6) {
         // Nothing that was not flushed.
         0 => Vec::new(),
         // Everything, the last one torn.
@@ -119,18 +125,18 @@ fn draw_fates(writes: &[(usize, usize)], random: &mut Random) -> Vec<(usize, Fat
         }
         // The first ones, as if the disk worked in order.
         2 => {
-            let cut = random.below(count);
+            let cut = random.index(count);
             writes[..cut].iter().map(whole).chain([torn(&writes[cut], random)]).collect()
         }
         // The last ones, as if it worked backwards.
-        3 => writes[random.below(count)..].iter().map(whole).collect(),
+        3 => writes[random.index(count)..].iter().map(whole).collect(),
         // Each on its own: mostly there, mostly lost, or half and half.
         _ => {
-            let there = [10, 50, 90][random.below(3)];
+            let there = [10, 50, 90][random.index(3)];
             let mut fates = Vec::new();
             for write in writes {
-                if random.percent(there) {
-                    let fate = if random.percent(20) { torn(write, random) } else { whole(write) };
+                if random.happens(percent(there)) {
+                    let fate = if random.happens(percent(20)) { torn(write, random) } else { whole(write) };
                     fates.push(fate);
                 }
             }
@@ -150,7 +156,7 @@ mod tests {
 
     #[test]
     fn what_a_flush_covered_is_stable_and_every_other_write_may_be_lost_whole_or_torn() {
-        let (history, mut random) = (history(), Random::new(1));
+        let (history, mut random) = (history(), Random::from_seed(1));
         let (mut lost, mut kept, mut torn) = ([false; 5], [false; 5], [false; 5]);
         for _ in 0..1000 {
             let loss = Loss::draw(&history, 4, Honesty::Honest, &mut random);
@@ -170,14 +176,14 @@ mod tests {
 
     #[test]
     fn a_flush_that_is_under_way_covers_nothing_yet() {
-        let loss = Loss::draw(&history(), 2, Honesty::Honest, &mut Random::new(1));
+        let loss = Loss::draw(&history(), 2, Honesty::Honest, &mut Random::from_seed(1));
         assert_eq!(loss.stable, 0);
     }
 
     #[test]
     fn a_disk_that_lies_has_forgotten_a_flush() {
         for seed in 0..20 {
-            let loss = Loss::draw(&history(), 4, Honesty::Lies, &mut Random::new(seed));
+            let loss = Loss::draw(&history(), 4, Honesty::Lies, &mut Random::from_seed(seed));
             assert_eq!(loss.stable, 0);
         }
     }

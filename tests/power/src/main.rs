@@ -11,7 +11,7 @@
 //! - [`device`], [`file_system`]: that disk as the kernel sees it, and ext4 on it
 //! - [`ledger`], [`workload`]: what clients did, and what they were told at which write
 //! - [`trial`], [`judge`]: one loss of power, and what must hold after it
-//! - [`broker`], [`questions`], [`random`]
+//! - [`broker`], [`questions`]
 //!
 //! Needs root, /dev/fuse, loop devices and ext4. Where they are not to be had it says so and ends with 3.
 
@@ -23,7 +23,6 @@ mod ledger;
 mod loss;
 mod medium;
 mod questions;
-mod random;
 mod trial;
 mod workload;
 
@@ -35,13 +34,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use clap::{Parser, ValueEnum};
+use ringlog_runtime::memory::Random;
 
 use crate::broker::Recipe;
 use crate::device::{Device, Pace};
 use crate::judge::Violation;
-use crate::loss::Honesty;
+use crate::loss::{Honesty, percent};
 use crate::medium::{Change, Medium};
-use crate::random::{Random, mix};
 use crate::trial::{Bench, History, Tried};
 
 /// Large enough for the journals and what is written; every image is made in memory of this size.
@@ -139,10 +138,10 @@ struct Outcome {
 impl Run {
     fn all(&self) -> Result<Outcome, Ending> {
         let outcome = Mutex::new(Outcome::default());
-        let mut random = Random::new(self.command_line.seed);
+        let mut random = Random::from_seed(self.command_line.seed);
         let mut left = self.command_line.images;
         while left > 0 && !self.is_decided(&outcome) {
-            let history = self.record(random.next())?;
+            let history = self.record(random.next_u64())?;
             let images = left.min(IMAGES_PER_HISTORY_MAX);
             left -= images;
             let moments = draw_moments(&history.changes, images, &mut random);
@@ -234,7 +233,7 @@ impl Run {
         moment: usize,
         outcome: &Mutex<Outcome>,
     ) -> Result<(), Ending> {
-        let mut random = Random::new(mix(self.command_line.seed ^ moment as u64));
+        let mut random = Random::from_seed(self.command_line.seed ^ moment as u64);
         let mut tried = Tried::default();
         let found = bench.try_moment(history, moment, &mut random, &mut tried).err();
         let mut outcome = outcome.lock().expect("nobody panics with it");
@@ -283,11 +282,11 @@ fn draw_moments(changes: &[Change], count: usize, random: &mut Random) -> Vec<us
     let flushes: Vec<usize> =
         (0..changes.len()).filter(|index| matches!(changes[*index], Change::Flush { .. })).collect();
     let mut draw = || match flushes.len() {
-        count if count > 0 && random.percent(50) => {
-            let beside = flushes[random.below(count)] + random.below(4);
+        count if count > 0 && random.happens(percent(50)) => {
+            let beside = flushes[random.index(count)] + random.index(4);
             beside.saturating_sub(1).min(changes.len() - 1)
         }
-        _ => random.below(changes.len()),
+        _ => random.index(changes.len()),
     };
     let mut moments: Vec<usize> = (0..count).map(|_| draw()).collect();
     moments.sort_unstable();

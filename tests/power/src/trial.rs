@@ -8,14 +8,15 @@
 
 use std::path::{Path, PathBuf};
 
+use ringlog_runtime::memory::Random;
+
 use crate::broker::Recipe;
 use crate::device::Device;
 use crate::file_system::{self, Mounted};
 use crate::judge::{Violation, judge};
 use crate::ledger::Ledger;
-use crate::loss::{Honesty, Loss};
+use crate::loss::{Honesty, Loss, percent};
 use crate::medium::Change;
-use crate::random::Random;
 
 /// A recorded history.
 pub struct History {
@@ -64,10 +65,10 @@ impl Bench {
         self.device.medium().become_survivor(&history.changes, &loss);
         let mut ledger = history.ledger.seen_at(moment);
         tried.images += 1;
-        let ends_again = random.percent(15);
+        let ends_again = random.happens(percent(15));
         let changes = self.try_image(&mut ledger, random, ends_again)?;
         if ends_again && self.honesty == Honesty::Honest {
-            let moment = random.below(changes.max(1));
+            let moment = random.index(changes.max(1));
             let mut medium = self.device.medium();
             let loss = Loss::draw(medium.changes(), moment, self.honesty, random);
             medium.lose_power(&loss);
@@ -88,21 +89,21 @@ impl Bench {
     ) -> Result<usize, Violation> {
         let mounted =
             Mounted::mount(self.device.file(), &self.folder.join("mounted")).map_err(Violation::Wrong)?;
-        let cores = 1 + usize::from(random.percent(20));
+        let cores = 1 + usize::from(random.happens(percent(20)));
         let broker = self.recipe.start(mounted.folder(), &self.folder, cores).map_err(Violation::Wrong)?;
         let judged = judge(&broker, &self.device, ledger);
         judged.map_err(|violation| violation.with(&broker.words()))?;
-        let stops = !power_goes && random.percent(20);
+        let stops = !power_goes && random.happens(percent(20));
         let words = if stops { broker.stop() } else { broker.kill() }.map_err(Violation::Wrong)?;
         let changes = self.device.medium().position();
         if let Some(line) = words.lines().find(|line| line.contains("ERROR") || line.contains("WARN")) {
             return Err(Violation::Wrong(format!("the broker's log says: {line}")));
         }
-        if stops && random.percent(30) {
+        if stops && random.happens(percent(30)) {
             self.recipe.verify(mounted.folder()).map_err(Violation::Wrong)?;
         }
         mounted.unmount().map_err(Violation::Wrong)?;
-        if stops && random.percent(30) {
+        if stops && random.happens(percent(30)) {
             file_system::check(self.device.file()).map_err(Violation::Wrong)?;
         }
         Ok(changes)

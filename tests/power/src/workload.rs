@@ -14,13 +14,14 @@ use std::time::Duration;
 
 use ringlog::client::Connection;
 use ringlog::client::cluster::pause;
+use ringlog_runtime::memory::Random;
 
 use crate::broker::{Broker, Recipe};
 use crate::device::Device;
 use crate::file_system::Mounted;
 use crate::ledger::{Ledger, RecordSize, TopicStory};
+use crate::loss::percent;
 use crate::questions::{self, Batch, Failure};
-use crate::random::Random;
 
 const GROUPS: [&str; 2] = ["readers", "auditors"];
 const STEADY: &str = "steady";
@@ -58,18 +59,18 @@ pub fn record(
 ) -> Result<Ledger, String> {
     let mounted = Mounted::mount(device.file(), &folder.join("mounted"))?;
     let ledger = Mutex::new(Ledger::default());
-    let mut random = Random::new(seed);
+    let mut random = Random::from_seed(seed);
     for (number, (length, end)) in LIVES.into_iter().take(lives).enumerate() {
         // A kill takes from a relaxed broker what its clients count on.
         let end = if recipe.is_relaxed { End::Stop } else { end };
         // All of the bulk through one journal, so that it begins anew; otherwise one shard or two.
-        let cores = if number + 1 == BULK_ENDS { 1 } else { 1 + random.below(2) };
+        let cores = if number + 1 == BULK_ENDS { 1 } else { 1 + random.index(2) };
         let broker = recipe.start(mounted.folder(), folder, cores)?;
         let life = Life { number, broker: &broker, device, ledger: &ledger, is_over: AtomicBool::new(false) };
         life.begin().map_err(|failure| format!("life {number}: {failure}"))?;
         let ended = thread::scope(|scope| {
             let clients: Vec<_> =
-                life.clients(random.next()).into_iter().map(|client| scope.spawn(client)).collect();
+                life.clients(random.next_u64()).into_iter().map(|client| scope.spawn(client)).collect();
             pause(length);
             life.is_over.store(end == End::Stop, Ordering::Relaxed);
             let mut said = Vec::new();
@@ -132,9 +133,9 @@ impl Life<'_> {
     }
 
     fn clients(&self, seed: u64) -> Vec<Client<'_>> {
-        let mut random = Random::new(seed);
+        let mut random = Random::from_seed(seed);
         let mut writer = |places: &'static [(&str, usize)], records: usize| -> Client<'_> {
-            let random = Random::new(random.next());
+            let random = Random::from_seed(random.next_u64());
             Box::new(move || until_lost(self.write(places, records, random)))
         };
         let mut clients = vec![
@@ -144,7 +145,7 @@ impl Life<'_> {
         if self.number < BULK_ENDS {
             clients.push(writer(&[(BULK, 0), (BULK, 1)], 80));
         }
-        let random = Random::new(random.next());
+        let random = Random::from_seed(random.next_u64());
         clients.push(Box::new(move || until_lost(self.keep_house(random))));
         clients
     }
@@ -153,7 +154,7 @@ impl Life<'_> {
     fn write(&self, places: &[(&str, usize)], records_max: usize, mut random: Random) -> Result<(), Failure> {
         let mut connection = self.broker.connect()?;
         while !self.is_over.load(Ordering::Relaxed) {
-            let some: Vec<_> = places.iter().filter(|_| random.percent(60)).copied().collect();
+            let some: Vec<_> = places.iter().filter(|_| random.happens(percent(60))).copied().collect();
             self.write_once(&mut connection, &some, records_max, &mut random)?;
         }
         Ok(())
@@ -174,7 +175,7 @@ impl Life<'_> {
             let log = &mut story.partitions[*partition];
             let (base, end) = log.unacknowledged().unwrap_or_else(|| {
                 let base = log.end.told();
-                let end = base + 1 + random.below(records_max) as i64;
+                let end = base + 1 + random.index(records_max) as i64;
                 log.batch_ends.push(end);
                 log.end.ask(asked, end);
                 (base, end)
@@ -212,7 +213,7 @@ impl Life<'_> {
         let (mut turn, mut brief): (_, Option<String>) = (0, None);
         while !self.is_over.load(Ordering::Relaxed) {
             turn += 1;
-            match random.below(10) {
+            match random.index(10) {
                 0 => match brief.take() {
                     Some(name) => self.delete(&mut connection, &name)?,
                     None => {
@@ -226,8 +227,8 @@ impl Life<'_> {
                         self.write_once(&mut connection, &[(name, 0)], 5, &mut random)?;
                     }
                 }
-                3 => self.delete_records(&mut connection, random.below(2), &mut random)?,
-                _ => self.commit(&mut connection, GROUPS[random.below(GROUPS.len())], &mut random)?,
+                3 => self.delete_records(&mut connection, random.index(2), &mut random)?,
+                _ => self.commit(&mut connection, GROUPS[random.index(GROUPS.len())], &mut random)?,
             }
             if self.number == BULK_ENDS && turn == 5 {
                 self.delete(&mut connection, BULK)?;
@@ -273,7 +274,7 @@ impl Life<'_> {
             let mut ledger = self.ledger();
             let log = &mut ledger.topic(SHORT).partitions[partition];
             let (start, end) = (log.start.most(usize::MAX), log.end.told());
-            let before = start + random.below((end - start).max(0) as usize + 1) as i64;
+            let before = start + random.index((end - start).max(0) as usize + 1) as i64;
             log.start.ask(asked, before);
             before
         };
@@ -287,7 +288,7 @@ impl Life<'_> {
         let asked = self.position();
         let mut offsets = Vec::new();
         for partition in 0..4 {
-            if random.percent(50) {
+            if random.happens(percent(50)) {
                 let mut ledger = self.ledger();
                 let offset = ledger.commits.entry(commit_place(group, partition)).or_default();
                 let next = offset.most(usize::MAX) + 1;
