@@ -6,12 +6,10 @@ use std::path::Path;
 use ringlog_core::ids::{Offset, TopicPartition};
 use ringlog_runtime::environment::{DiskFailure, EntryKind, Environment};
 
-use crate::disk::read_file;
 use crate::format::names::{
-    SegmentFile, is_deleted_directory, parse_partition_directory, parse_segment_name, partition_metadata,
+    SegmentFile, is_deleted_directory, parse_partition_directory, parse_segment_name,
 };
-use crate::format::partition_metadata as metadata_text;
-use crate::store::directories::remove_directory;
+use crate::store::directories::{owner, remove_directory};
 
 /// A partition's directory.
 #[derive(Clone, Debug)]
@@ -49,11 +47,8 @@ pub(super) async fn list<E: Environment>(env: &E, data_dir: &Path) -> Result<Fou
         let name =
             if is_deleted { entry.name.rsplit_once('.').map_or("", |parts| parts.0) } else { &entry.name };
         let Some((topic, partition)) = parse_partition_directory(name) else { continue };
-        let metadata = read_file(env, &partition_metadata(&data_dir.join(&entry.name)), 4096).await?;
-        let id = metadata
-            .as_deref()
-            .and_then(metadata_text::parse)
-            .map(|topic| TopicPartition { topic, partition });
+        let owner = owner(env, &data_dir.join(&entry.name)).await?;
+        let id = owner.map(|topic| TopicPartition { topic, partition });
         match id {
             Some(id) if is_deleted => found.deleted.push(id),
             Some(id) => {

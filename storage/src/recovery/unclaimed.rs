@@ -21,9 +21,8 @@ use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::{DiskFailure, Environment};
 
 use super::{Recovered, directories, write};
-use crate::disk::read_file;
-use crate::format::names::{deleted_directory, partition_directory, partition_metadata, stray_directory};
-use crate::format::partition_metadata as metadata_text;
+use crate::format::names::{deleted_directory, partition_directory, stray_directory};
+use crate::store::directories::owner;
 
 /// What the metadata says of a log's topic.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,8 +64,7 @@ pub async fn settle_unclaimed<E: Environment>(
     let mut leftovers = Vec::new();
     for (id, standing) in without {
         let directory = partition_directory(data_dir, &recovered.partitions[&id].record.topic, id.partition);
-        let metadata = read_file(env, &partition_metadata(&directory), 4096).await?;
-        if metadata.as_deref().and_then(metadata_text::parse) != Some(id.topic) {
+        if owner(env, &directory).await? != Some(id.topic) {
             // A checkpoint knows it. Its directory is gone, moved aside when the name was given to another topic, or by an earlier
             // attempt; what has the name now is not its.
             recovered.partitions.remove(&id);

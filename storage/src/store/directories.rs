@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
-use ringlog_core::ids::Offset;
+use ringlog_core::ids::{Offset, TopicId};
 use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode, TaskClass};
 
 use crate::config::LogConfig;
@@ -32,6 +32,9 @@ use crate::log::{LogIdentity, LogShared, SegmentSummary};
 use crate::signal::Signal;
 use crate::store::StoreShared;
 use crate::store::space::WhenSpent;
+
+/// `partition.metadata` is two short lines.
+const METADATA_BYTES_MAX: usize = 4096;
 
 /// The directories that a task works on.
 #[derive(Default)]
@@ -119,6 +122,12 @@ pub(crate) fn empty_record(identity: &LogIdentity) -> PartitionRecord {
     }
 }
 
+/// Whose records a partition's directory says that it holds; `None` if it does not say, or is not there.
+pub(crate) async fn owner<E: Environment>(env: &E, directory: &Path) -> Result<Option<TopicId>, DiskFailure> {
+    let metadata = read_file(env, &partition_metadata(directory), METADATA_BYTES_MAX).await?;
+    Ok(metadata.as_deref().and_then(metadata_text::parse))
+}
+
 async fn make_directory<E: Environment>(
     store: &StoreShared<E>,
     identity: &LogIdentity,
@@ -126,8 +135,7 @@ async fn make_directory<E: Environment>(
 ) -> Result<(), DiskFailure> {
     let env = &store.env;
     let metadata = partition_metadata(directory);
-    let found = read_file(env, &metadata, 4096).await?;
-    let is_ours = found.as_deref().and_then(metadata_text::parse) == Some(identity.id.topic);
+    let is_ours = owner(env, directory).await? == Some(identity.id.topic);
     if !is_ours && is_occupied(env, directory).await? {
         let aside = stray_directory(directory, env.random());
         tracing::warn!(directory = %directory.display(), aside = %aside.display(),
