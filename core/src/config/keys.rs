@@ -871,7 +871,7 @@ pub static BROKER_KEYS: &[ConfigKey] = &[
         scope: Scope::Broker,
         synonyms: &[],
         effect: Effect::Applied,
-        documentation: "Journal per core and data directory, at most. A start after a crash reads no more than this.",
+        documentation: "Journal per core and data directory, at most. A start after a crash replays no more than this.",
     },
     ConfigKey {
         name: "ringlog.memory.bytes",

@@ -5,6 +5,8 @@
 //!                    ▲                                            │
 //!                    └──────── what came meanwhile ◄──────────────┘        no timer; one commit in flight
 //!
+//!   relaxed logs with queued batches ──a while after the first──► due: packed behind those, first in every second commit
+//!
 //!   00000001.journal [c1 c2 c3 .. ]   00000002.journal [c9 c10 | old c4 c5 ]   00000003.journal (free)
 //! ```
 //!

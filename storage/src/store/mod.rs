@@ -420,10 +420,11 @@ impl<E: Environment> StoreShared<E> {
                 unwritten >= self.write_behind_bytes() || state.open.len() > 1,
             )
         };
-        match durability {
-            Durability::Durable if is_first_queued => self.journal.enqueue(log),
-            Durability::Relaxed if is_first_queued => self.journal.enqueue_unhurried(log),
-            Durability::Durable | Durability::Relaxed => {}
+        if is_first_queued {
+            match durability {
+                Durability::Durable => self.journal.enqueue(log),
+                Durability::Relaxed => self.journal.enqueue_unhurried(log),
+            }
         }
         if writes_behind {
             writer::kick(self, log);
