@@ -29,7 +29,7 @@ const MEMORY_RETRY: std::time::Duration = std::time::Duration::from_millis(5);
 /// Why no further frame can be read from a connection; it must be closed.
 #[derive(Debug)]
 pub enum FrameError {
-    /// The announced length is negative or above the bound.
+    /// The announced length is zero, negative or above the bound: no request is so short or so long.
     Length {
         /// As announced.
         announced_bytes: i32,
@@ -49,7 +49,7 @@ impl fmt::Display for FrameError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FrameError::Length { announced_bytes, bytes_max } => {
-                write!(formatter, "a frame of {announced_bytes} bytes, where 0 to {bytes_max} are allowed")
+                write!(formatter, "a frame of {announced_bytes} bytes, where 1 to {bytes_max} are allowed")
             }
             FrameError::Truncated { received_bytes } => {
                 write!(formatter, "the stream ended {received_bytes} bytes into a frame")
@@ -103,7 +103,7 @@ impl<E: Environment> FrameReader<E> {
         let prefix = self.take(4);
         let announced_bytes = i32::from_be_bytes(prefix[..].try_into().expect("four bytes were taken"));
         match usize::try_from(announced_bytes) {
-            Ok(frame_bytes) if frame_bytes <= bytes_max => Ok(Some(frame_bytes)),
+            Ok(frame_bytes) if (1..=bytes_max).contains(&frame_bytes) => Ok(Some(frame_bytes)),
             _ => Err(FrameError::Length { announced_bytes, bytes_max }),
         }
     }
