@@ -1,7 +1,7 @@
 //! From data directories as they are found to the state a broker starts from.
 //!
 //! ```text
-//!   meta.properties: whose are they? no partition in two of them? ──► recover the first, read its metadata log ──► recover the others
+//!   meta.properties: whose are they? no partition in two of them? ──► read the metadata log of the first: is it lost? ──► recover all
 //!     ──► settle: new ones get meta.properties, all are known beside the metadata log ──► places of all partitions
 //! ```
 //!
@@ -10,6 +10,7 @@
 //!
 //! Always true: nothing is changed in a directory before it is known to be this broker's, or nobody's. A partition that is found nowhere is
 //! made anew only if every directory that may hold it was found. With one directory, and never another, none of this writes anything.
+//! Partitions where the metadata log holds nothing are not begun over: the start ends, and so does the one after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -22,9 +23,11 @@ use ringlog_core::ids::{BrokerId, TopicId, TopicPartition};
 use ringlog_core::metadata::{MetadataImage, MetadataRecord};
 use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode};
 use ringlog_storage::metadata_log::known_directories::{self, KnownDirectories};
-use ringlog_storage::metadata_log::meta_properties::{self, MetaProperties, MetaPropertiesFailure};
+use ringlog_storage::metadata_log::meta_properties::{MetaProperties, MetaPropertiesFailure};
 use ringlog_storage::metadata_log::{self, MetadataLog};
-use ringlog_storage::{Recovered, Standing, StoreFailure, Unclaimed, recover, settle_unclaimed, survey};
+use ringlog_storage::{
+    Recovered, Standing, StoreFailure, Unclaimed, count_logs, recover, settle_unclaimed, survey,
+};
 
 use crate::broker::places::{DirectoryIndex, Places, partitions_of};
 use crate::broker::{BrokerFailure, BrokerStart};
@@ -126,6 +129,15 @@ pub enum DirectoryRefusal {
         /// And in the other.
         other: PathBuf,
     },
+    /// Partitions lie in a directory, and the metadata log holds nothing.
+    MetadataLost {
+        /// Where the metadata log should be.
+        first: PathBuf,
+        /// The directory with partitions.
+        path: PathBuf,
+        /// How many they are.
+        partition_count: usize,
+    },
     /// What says whose a directory is cannot be read.
     Unreadable(MetaPropertiesFailure),
 }
@@ -173,6 +185,14 @@ impl fmt::Display for DirectoryRefusal {
                 path.display(),
                 other.display()
             ),
+            DirectoryRefusal::MetadataLost { first, path, partition_count } => write!(
+                formatter,
+                "{} is missing or empty, and {} holds partitions ({partition_count}): nothing says which topics they belong to. \
+                 Restore the metadata log from a backup, or move the partitions out of the data directory to begin anew \
+                 without them; none of them was touched",
+                first.join(metadata_log::FILE_NAME).display(),
+                path.display()
+            ),
             DirectoryRefusal::Unreadable(failure) => failure.fmt(formatter),
         }
     }
@@ -204,19 +224,18 @@ impl<E: Environment> FoundDirectories<E> {
     pub async fn find(env: &E, start: &BrokerStart) -> Result<FoundDirectories<E>, BrokerFailure> {
         let paths = &start.config.log_dirs;
         let first = &paths[0];
-        let has_several = paths.len() > 1;
-        let mut claims = vec![Claim::Nobodys; paths.len()];
-        if has_several {
-            claims = read_claims(env, start).await?;
+        let mut claims = read_claims(env, start).await?;
+        if paths.len() > 1 {
             refuse_two_places(env, paths, &claims).await.map_err(BrokerFailure::Directories)?;
         }
-        let recovered = recover(env, first, &start.store).await.map_err(BrokerFailure::Store)?;
-        if !has_several && recovered.holds_file(meta_properties::FILE_NAME) {
-            claims = read_claims(env, start).await?;
-        }
+        env.create_directory(first).await.map_err(disk_failure)?;
         let (log, records) = MetadataLog::open(env, first).await.map_err(BrokerFailure::Metadata)?;
         let image = MetadataImage::from_records(&records).map_err(BrokerFailure::Replay)?;
         check_claims(&claims, start, image.cluster_id()).map_err(BrokerFailure::Directories)?;
+        if records.is_empty() {
+            refuse_lost_metadata(env, paths, &claims).await?;
+        }
+        let recovered = recover(env, first, &start.store).await.map_err(BrokerFailure::Store)?;
         let known = match recovered.holds_file(known_directories::FILE_NAME) {
             true => KnownDirectories::read(env, first).await.map_err(unreadable)?,
             false => KnownDirectories::default(),
@@ -251,10 +270,7 @@ impl<E: Environment> FoundDirectories<E> {
         }
         if self.known != known_before {
             let first = &self.directories[0].path;
-            self.known
-                .write(env, first)
-                .await
-                .map_err(|failure| BrokerFailure::Store(StoreFailure::Disk(failure)))?;
+            self.known.write(env, first).await.map_err(disk_failure)?;
         }
         self.tell_missing();
         Ok(self.places(image))
@@ -339,6 +355,10 @@ impl<E: Environment> FoundDirectories<E> {
     }
 }
 
+fn disk_failure(failure: DiskFailure) -> BrokerFailure {
+    BrokerFailure::Store(StoreFailure::Disk(failure))
+}
+
 fn unreadable(failure: MetaPropertiesFailure) -> BrokerFailure {
     BrokerFailure::Directories(DirectoryRefusal::Unreadable(failure))
 }
@@ -356,7 +376,7 @@ async fn read_claims<E: Environment>(env: &E, start: &BrokerStart) -> Result<Vec
             Claim::Unusable(reason) if index == 0 => {
                 let error = std::io::Error::other(reason);
                 let failure = DiskFailure { operation: "open", path: path.clone(), position: None, error };
-                return Err(BrokerFailure::Store(StoreFailure::Disk(failure)));
+                return Err(disk_failure(failure));
             }
             claim => claims.push(claim),
         }
@@ -397,6 +417,31 @@ async fn refuse_two_places<E: Environment>(
             if let Some(other) = places.insert(id, path.clone()) {
                 return Err(DirectoryRefusal::TwoPlaces { path: other, other: path });
             }
+        }
+    }
+    Ok(())
+}
+
+/// A metadata log without a record is a new broker's, or lost. To go on as a new one would give every partition up: the next start would
+/// know topics, and these are not among them.
+async fn refuse_lost_metadata<E: Environment>(
+    env: &E,
+    paths: &[PathBuf],
+    claims: &[Claim],
+) -> Result<(), BrokerFailure> {
+    for (index, (path, claim)) in paths.iter().zip(claims).enumerate() {
+        if matches!(claim, Claim::Unusable(_)) {
+            continue;
+        }
+        let partition_count = match count_logs(env, path).await {
+            Err(failure) if index == 0 => return Err(disk_failure(failure)),
+            // It fails alone, when it is recovered.
+            counted => counted.unwrap_or(0),
+        };
+        if partition_count > 0 {
+            let (first, path) = (paths[0].clone(), path.clone());
+            let refusal = DirectoryRefusal::MetadataLost { first, path, partition_count };
+            return Err(BrokerFailure::Directories(refusal));
         }
     }
     Ok(())
@@ -464,21 +509,12 @@ async fn settle_unclaimed_logs<E: Environment>(
     };
     for (index, directory) in directories.iter_mut().enumerate() {
         let (path, Ok(recovered)) = (&directory.path, &mut directory.found) else { continue };
-        // A metadata log that was made just now knows no topic: it says nothing of what lies here.
-        if records.is_empty() {
-            let count = recovered.partitions().count();
-            if count > 0 {
-                tracing::error!(directory = %path.display(), partitions = count,
-                    "the metadata log is new, and partitions lie here that it does not know: restore it before the next start, which moves them aside");
-            }
-            continue;
-        }
         match settle_unclaimed(env, path, recovered, standing).await {
             Ok(unclaimed) => tell_unclaimed(&unclaimed),
             Err(failure) if failure.is_out_of_space() => {
                 tracing::warn!(%failure, "directories that no topic has stay until there is room to rename them");
             }
-            Err(failure) if index == 0 => return Err(BrokerFailure::Store(StoreFailure::Disk(failure))),
+            Err(failure) if index == 0 => return Err(disk_failure(failure)),
             Err(failure) => directory.found = Err(failure.to_string()),
         }
     }

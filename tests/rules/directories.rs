@@ -448,20 +448,51 @@ fn a_topic_that_was_made_anew_keeps_its_directory_where_a_checkpoint_knows_the_f
     }
 }
 
-#[test]
-fn a_metadata_log_that_is_new_says_nothing_of_what_lies_there() {
-    let (world, _) = filled();
-    let env = world.environment(0, 1);
+/// Takes the metadata log away.
+fn lose_metadata_log(world: &MemoryWorld) -> Files {
+    let log =
+        vec![("/data/metadata.log".to_owned(), world.disk().read("/data/metadata.log").expect("there"))];
     world.run_until(async {
+        let env = world.environment(0, 1);
         env.remove_file(Path::new("/data/metadata.log")).await.expect("there");
-        env.remove_file(Path::new("/data/meta.properties"))
-            .await
-            .or_else(|failure| if failure.is_not_found() { Ok(()) } else { Err(failure) })
-            .expect("gone");
+        env.sync_directory(Path::new("/data")).await.expect("synced");
     });
     world.kill();
+    log
+}
+
+#[test]
+fn every_start_is_refused_where_partitions_lie_and_the_metadata_log_is_lost() {
+    let (world, _) = filled();
+    let log = lose_metadata_log(&world);
     let before = files_below(&world, "/data/topic-0");
-    life(&world, ONE, async |broker| drop(broker.connect()));
-    assert_eq!(files_below(&world, "/data/topic-0").len(), before.len());
-    assert_eq!(names_in_data(&world).iter().filter(|name| name.starts_with("topic-0")).count(), 1);
+    for _ in 0..3 {
+        let told = refusal(&world, ONE);
+        assert!(
+            told.contains("/data/metadata.log is missing or empty, and /data holds partitions (1)"),
+            "{told}"
+        );
+        assert_eq!(files_below(&world, "/data/topic-0"), before);
+    }
+    put_back(&world, "/data", &log);
+    life(&world, ONE, async |broker| assert_eq!(broker.connect().fetch(0, 0).await.1, 1));
+}
+
+#[test]
+fn without_its_partitions_a_directory_whose_metadata_log_is_lost_begins_anew() {
+    let (world, _) = filled();
+    lose_metadata_log(&world);
+    refusal(&world, ONE);
+    world.run_until(rename(&world, "/data/topic-0", "/elsewhere"));
+    for expected in [0, 1] {
+        life(&world, ONE, async |broker| {
+            let mut client = broker.connect();
+            if expected == 0 {
+                client.create_topic(TOPIC, 1, &[]).await;
+            }
+            assert_eq!(client.fetch(0, 0).await.1, expected);
+            assert_eq!(client.produce(0, &batch(&["anew"])).await, (NONE, expected));
+        });
+    }
+    assert!(world.disk().files().iter().any(|(path, _)| path.starts_with("/elsewhere/")));
 }

@@ -18,7 +18,7 @@ mod replay;
 mod survey;
 mod unclaimed;
 
-pub use survey::survey;
+pub use survey::{count_logs, survey};
 pub use unclaimed::{Standing, Unclaimed, settle_unclaimed};
 
 use std::collections::{BTreeMap, BTreeSet};

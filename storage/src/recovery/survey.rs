@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use ringlog_core::ids::TopicPartition;
-use ringlog_runtime::environment::Environment;
+use ringlog_runtime::environment::{DiskFailure, Environment};
 
 use super::{checkpoints, directories};
 use crate::failure::StoreFailure;
@@ -33,4 +33,16 @@ pub async fn survey<E: Environment>(
     let mut logs: BTreeMap<_, _> = recorded.filter(|(id, _)| !found.deleted.contains(id)).collect();
     logs.extend(found.partitions.iter().map(|directory| (directory.id, data_dir.join(&directory.name))));
     Ok(logs)
+}
+
+/// How many logs lie in a data directory; none if it is not there. Nothing is changed.
+///
+/// # Errors
+/// The disk refuses.
+pub async fn count_logs<E: Environment>(env: &E, data_dir: &Path) -> Result<usize, DiskFailure> {
+    match directories::list(env, data_dir).await {
+        Ok(found) => Ok(found.partitions.len()),
+        Err(failure) if failure.is_not_found() => Ok(0),
+        Err(failure) => Err(failure),
+    }
 }
