@@ -26,7 +26,7 @@ use ringlog_storage::metadata_log::known_directories::{self, KnownDirectories};
 use ringlog_storage::metadata_log::meta_properties::{MetaProperties, MetaPropertiesFailure};
 use ringlog_storage::metadata_log::{self, MetadataLog};
 use ringlog_storage::{
-    Recovered, Standing, StoreFailure, Unclaimed, count_logs, recover, settle_unclaimed, survey,
+    Recovered, Standing, StoreFailure, Unclaimed, count_logs, recover_claimed, settle_unclaimed, survey,
 };
 
 use crate::broker::places::{DirectoryIndex, Places, partitions_of};
@@ -235,14 +235,17 @@ impl<E: Environment> FoundDirectories<E> {
         if records.is_empty() {
             refuse_lost_metadata(env, paths, &claims).await?;
         }
-        let recovered = recover(env, first, &start.store).await.map_err(BrokerFailure::Store)?;
+        let is_claimed = |id: TopicPartition| image.topic_by_id(id.topic).is_some();
+        let recovered = recover_claimed(env, first, &start.store, is_claimed).await;
+        let recovered = recovered.map_err(BrokerFailure::Store)?;
         let known = match recovered.holds_file(known_directories::FILE_NAME) {
             true => KnownDirectories::read(env, first).await.map_err(unreadable)?,
             false => KnownDirectories::default(),
         };
         leave_unmounted_out(&mut claims, &known, paths);
         let others = paths.iter().zip(&claims).skip(1);
-        let others = join_all(others.map(|(path, claim)| recover_other(env, path, claim, start))).await;
+        let others =
+            join_all(others.map(|(path, claim)| recover_other(env, path, claim, start, is_claimed))).await;
         let first = OpenedDirectory { path: first.clone(), found: Ok(Arc::new(recovered)) };
         let mut directories: Vec<_> = std::iter::once(first).chain(others).collect();
         settle_unclaimed_logs(env, &mut directories, &image, &records).await?;
@@ -536,11 +539,12 @@ async fn recover_other<E: Environment>(
     path: &Path,
     claim: &Claim,
     start: &BrokerStart,
+    is_claimed: impl Fn(TopicPartition) -> bool,
 ) -> OpenedDirectory {
     let found = match claim {
         Claim::Unusable(reason) => Err(reason.clone()),
         Claim::Ours(_) | Claim::Nobodys => {
-            let recovered = recover(env, path, &start.store).await;
+            let recovered = recover_claimed(env, path, &start.store, is_claimed).await;
             recovered.map(Arc::new).map_err(|failure| failure.to_string())
         }
     };

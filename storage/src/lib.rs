@@ -33,7 +33,9 @@ pub use config::{Durability, LogConfig, StoreConfig};
 pub use failure::{AppendError, Damage, ReadError, RetireError, StoreFailure};
 pub use log::read::{AtLeastOne, ReadPlan, ReadRecords};
 pub use log::{LogIdentity, PartitionLog, RetiredSegment, SegmentSummary, TimestampOffset};
-pub use recovery::{Recovered, Standing, Unclaimed, count_logs, recover, settle_unclaimed, survey};
+pub use recovery::{
+    Recovered, Standing, Unclaimed, count_logs, recover, recover_claimed, settle_unclaimed, survey,
+};
 pub use retention::{Retention, RetirementReason};
 pub use store::space::give_back;
 pub use store::statistics::StoreStatistics;

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringlog_core::ids::{Offset, TopicId, TopicPartition};
-use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass, WriteSync};
 use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::checkpoint::CheckpointBody;
-use ringlog_storage::{LogIdentity, Standing, StoreFailure, recover, settle_unclaimed};
+use ringlog_storage::{LogIdentity, Standing, StoreFailure, recover, recover_claimed, settle_unclaimed};
 use support::{DATA_DIR, Setup};
 
 /// Works until a crash at a random change of the disk.
@@ -391,4 +391,96 @@ fn a_log_that_cannot_be_moved_aside_is_known_until_it_is() {
         assert_eq!(recovered.partitions().count(), 0);
     });
     assert_eq!(files_of_topic_0(&world).len(), 0);
+}
+
+/// A directory `topic-0` that this broker did not write: offsets are left out in it, as compaction leaves them out.
+fn world_with_a_compacted_log() -> MemoryWorld {
+    let world = MemoryWorld::new(5, Options::quiet());
+    let setup = Setup::tiny(0, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    let metadata = format!("version: 0\ntopic_id: {}\n", successor().topic);
+    let segment = |batches: [(i64, u64); 2]| -> Vec<u8> {
+        batches.iter().flat_map(|(offset, salt)| support::batch(*offset, 2, 100, *salt)).collect()
+    };
+    let files = [
+        ("partition.metadata", metadata.into_bytes()),
+        ("00000000000000000000.log", segment([(0, 1), (10, 2)])),
+        ("00000000000000000020.log", segment([(20, 3), (22, 4)])),
+    ];
+    world.run_until(async {
+        let env = setup.environment(&world, 0);
+        env.create_directory(Path::new("/data/topic-0")).await.expect("made");
+        for (name, bytes) in files {
+            let path = format!("/data/topic-0/{name}");
+            let file = env.open(Path::new(&path), OpenMode::BufferedWrite).await.expect("made");
+            let mut buffer = env.arena().allocate(bytes.len()).expect("memory");
+            buffer.extend_from_slice(&bytes);
+            file.write_at(0, vec![buffer.freeze()], WriteSync::Later).await.expect("written");
+        }
+    });
+    world.kill();
+    world
+}
+
+#[test]
+fn a_log_that_no_topic_has_and_no_checkpoint_knows_is_moved_aside_as_it_is() {
+    let (world, setup) = (world_with_a_compacted_log(), Setup::tiny(0, 1));
+    let before: Vec<Vec<u8>> = files_of_topic_0(&world).into_values().collect();
+    world.run_until(async {
+        let (env, data_dir) = (setup.environment(&world, 0), Path::new(DATA_DIR));
+        let recovered = recover_claimed(&env, data_dir, &setup.config, |_| false).await.expect("recovers");
+        assert_eq!(recovered.partitions().count(), 0);
+        let mut recovered = Arc::new(recovered);
+        let settle = settle_unclaimed(&env, data_dir, &mut recovered, |_| Standing::Unknown);
+        assert_eq!(settle.await.expect("settled").aside.len(), 1);
+    });
+    let files = world.disk().files().into_iter().filter(|(path, _)| path.contains("-stray/"));
+    let kept: Vec<Vec<u8>> = files.map(|(path, _)| world.disk().read(&path).expect("listed")).collect();
+    assert_eq!(kept, before);
+}
+
+#[test]
+fn a_log_that_no_checkpoint_knows_and_that_goes_on_behind_a_gap_is_refused_and_not_cut() {
+    let (world, setup) = (world_with_a_compacted_log(), Setup::tiny(0, 1));
+    let before = files_of_topic_0(&world);
+    for start in 0..3 {
+        world.run_until(async {
+            let env = setup.environment(&world, 0);
+            let recovered = recover(&env, Path::new(DATA_DIR), &setup.config).await.expect("recovers");
+            let damaged: Vec<_> = recovered.damaged().collect();
+            let (id, damage) = damaged[0];
+            assert_eq!((id, damage.bytes.start), (successor(), before_gap()), "start {start}: {damage}");
+        });
+        world.kill();
+        assert_eq!(files_of_topic_0(&world), before, "start {start}");
+    }
+}
+
+/// Where the batch stands behind the offsets that are left out.
+fn before_gap() -> u64 {
+    support::batch(0, 2, 100, 1).len() as u64
+}
+
+#[test]
+fn what_a_journal_has_of_a_log_without_a_topic_is_in_its_files_when_it_is_moved_aside() {
+    let world = MemoryWorld::new(5, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 3, 100, 1).await);
+        setup.wait_until_promised(&session, 0).await;
+    });
+    world.kill();
+    world.run_until(async {
+        let env = setup.environment(&world, 0);
+        let recovered = recover_claimed(&env, Path::new(DATA_DIR), &setup.config, |_| false).await;
+        let recovered = recovered.expect("recovers");
+        assert_eq!(recovered.repairs().map(|repair| repair.batches_replayed).sum::<u64>(), 1);
+    });
+    let written = support::batch(0, 3, 100, 1);
+    assert_eq!(files_of_topic_0(&world)["/data/topic-0/00000000000000000000.log"], written);
 }

@@ -12,11 +12,10 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ringlog_core::ids::TopicPartition;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
 use super::checkpoints::Lives;
-use super::replay::Replay;
+use super::replays::Replays;
 use crate::disk::{BLOCK, buffer};
 use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::CheckpointBody;
@@ -135,7 +134,7 @@ pub(super) async fn replay<E: Environment>(
     env: &E,
     data_dir: &Path,
     commits: &[FoundCommit],
-    replays: &mut BTreeMap<TopicPartition, Replay<'_, E>>,
+    replays: &mut Replays<'_, E>,
 ) -> Result<(), StoreFailure> {
     let mut open: Option<(PathBuf, JournalBytes<'_, E>)> = None;
     for commit in commits {
@@ -152,7 +151,7 @@ pub(super) async fn replay<E: Environment>(
         let verified = Commit::verify(commit.header, &bytes).expect("verified just now");
         for (entry, payload) in verified.entries() {
             // A log without a directory was deleted after this commit.
-            if let Some(replay) = replays.get_mut(&entry.partition) {
+            if let Some(replay) = replays.named(entry.partition) {
                 replay.apply(&entry, payload).await?;
             }
         }

@@ -9,12 +9,14 @@
 //!
 //! Always true: run twice, or cut short anywhere and run again, recovery comes to the same logs. Everything below
 //! a known durable end is kept or reported as damage with file and range; that log is then refused and nothing of
-//! it is cut. Time is bounded by the journals and by what was written since the last checkpoint.
+//! it is cut. A log that this broker did not write is judged before it is cut: one without a topic is passed over, and one that goes on
+//! behind the place where it cannot be followed is refused. Time is bounded by the journals and by what was written since the last checkpoint.
 
 pub(crate) mod checkpoints;
 mod directories;
 mod journals;
 mod replay;
+mod replays;
 mod survey;
 mod unclaimed;
 
@@ -37,7 +39,7 @@ use crate::log::SegmentSummary;
 use crate::store::space;
 use checkpoints::Lives;
 use directories::PartitionDirectory;
-use replay::Replay;
+use replays::{Finished, Replays};
 
 /// What recovery found. One per broker, shared by all shards.
 #[derive(Debug)]
@@ -45,6 +47,8 @@ pub struct Recovered {
     start: u64,
     is_clean: bool,
     partitions: BTreeMap<TopicPartition, RecoveredPartition>,
+    /// Directories of logs that no topic, no checkpoint and no journal knows. They are as they were found.
+    passed_over: BTreeMap<TopicPartition, PathBuf>,
     files: BTreeSet<String>,
 }
 
@@ -111,6 +115,11 @@ impl Recovered {
         self.files.contains(name)
     }
 
+    fn forget(&mut self, id: TopicPartition) {
+        self.partitions.remove(&id);
+        self.passed_over.remove(&id);
+    }
+
     pub(crate) fn partition(&self, id: TopicPartition) -> Option<&RecoveredPartition> {
         self.partitions.get(&id)
     }
@@ -126,8 +135,21 @@ pub async fn recover<E: Environment>(
     data_dir: &Path,
     config: &StoreConfig,
 ) -> Result<Recovered, StoreFailure> {
+    recover_claimed(env, data_dir, config, |_| true).await
+}
+
+/// As [`recover`], by whoever knows which logs have a topic: one that has none, and that this broker knows nothing of, is not touched.
+///
+/// # Errors
+/// As [`recover`].
+pub async fn recover_claimed<E: Environment>(
+    env: &E,
+    data_dir: &Path,
+    config: &StoreConfig,
+    is_claimed: impl Fn(TopicPartition) -> bool,
+) -> Result<Recovered, StoreFailure> {
     loop {
-        match recover_once(env, data_dir, config).await {
+        match recover_once(env, data_dir, config, &is_claimed).await {
             Err(StoreFailure::Disk(failure)) if failure.is_out_of_space() => {
                 if !space::give_back(env, data_dir).await? {
                     return Err(failure.into());
@@ -142,23 +164,21 @@ async fn recover_once<E: Environment>(
     env: &E,
     data_dir: &Path,
     config: &StoreConfig,
+    is_claimed: impl Fn(TopicPartition) -> bool,
 ) -> Result<Recovered, StoreFailure> {
     prepare(env, data_dir).await?;
     let lives = checkpoints::read(env, data_dir).await?;
     let found = directories::list(env, data_dir).await?;
     settle_names(env, data_dir, &lives, &found.partitions).await?;
     let journals = journals::read(env, data_dir, &lives).await?;
-    let mut replays = begin(env, data_dir, config, &lives, found.partitions);
+    let mut replays = Replays::begin(env, data_dir, config, &lives, found.partitions, is_claimed);
     journals::replay(env, data_dir, &journals, &mut replays).await?;
-    let mut partitions = BTreeMap::new();
-    for (id, replay) in replays {
-        partitions.insert(id, replay.finish().await?);
-    }
+    let Finished { mut partitions, passed_over } = replays.finish().await?;
     add_missing(data_dir, &lives, &found.deleted, &mut partitions);
     let leftovers: Vec<PathBuf> =
         partitions.values_mut().flat_map(|found| std::mem::take(&mut found.leftovers)).collect();
-    let recovered =
-        Recovered { start: lives.start + 1, is_clean: lives.is_clean(), partitions, files: found.files };
+    let (start, is_clean) = (lives.start + 1, lives.is_clean());
+    let recovered = Recovered { start, is_clean, partitions, passed_over, files: found.files };
     write(env, data_dir, &recovered).await?;
     // From here on the old journals and checkpoints mean nothing.
     checkpoints::remove_obsolete(env, data_dir, env.shard_count()).await?;
@@ -195,26 +215,6 @@ async fn settle_names<E: Environment>(
         env.sync_directory(&data_dir.join(&directory.name)).await?;
     }
     Ok(())
-}
-
-fn begin<'a, E: Environment>(
-    env: &'a E,
-    data_dir: &Path,
-    config: &'a StoreConfig,
-    lives: &Lives,
-    directories: Vec<PartitionDirectory>,
-) -> BTreeMap<TopicPartition, Replay<'a, E>> {
-    let mut replays = BTreeMap::new();
-    for directory in directories {
-        let record = lives.record(directory.id).cloned();
-        // A log that was refused may have been restored since, whatever its shard did.
-        let was_refused = |record: &PartitionRecord| record.end_offset < record.durable_end_offset;
-        let must_scan = record.as_ref().is_none_or(was_refused) || !lives.is_closed(directory.id);
-        let path = data_dir.join(&directory.name);
-        let id = directory.id;
-        replays.insert(id, Replay::new(env, config, path, directory, record, must_scan));
-    }
-    replays
 }
 
 /// Logs that a checkpoint knows and that have no directory: not empty, lost.

@@ -63,6 +63,8 @@ pub(super) struct Replay<'a, E: Environment> {
     /// What the checkpoint says; kept as it is if the log proves damaged.
     base: PartitionRecord,
     must_scan: bool,
+    /// Whether a checkpoint or a journal knows the log, so that this broker wrote it.
+    is_known: bool,
     segments: BTreeMap<Offset, u64>,
     /// Checksum files, with their length.
     checksums: BTreeMap<Offset, u64>,
@@ -134,6 +136,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             env,
             path,
             must_scan,
+            is_known,
             log_start_offset,
             passed,
             is_base_sound: true,
@@ -208,6 +211,7 @@ impl<'a, E: Environment> Replay<'a, E> {
 
     /// Takes one entry of a commit.
     pub async fn apply(&mut self, entry: &CommitEntry, payload: &[u8]) -> Result<(), DiskFailure> {
+        self.is_known = true;
         self.durable_end_offset = self.durable_end_offset.max(entry.durable_end_offset);
         if entry.kind == EntryKind::LogStart {
             self.log_start_offset = self.log_start_offset.max(entry.base_offset);
@@ -529,6 +533,9 @@ impl<'a, E: Environment> Replay<'a, E> {
             while self.scan_one().await? {}
         }
         self.write_run().await?;
+        if !self.is_known && self.damage.is_none() {
+            self.judge().await?;
+        }
         if self.damage.is_none() && self.end_offset < self.durable_end_offset {
             let segment = self.growing.base_offset;
             let length = self.segments.get(&segment).copied().unwrap_or(0);
@@ -540,6 +547,48 @@ impl<'a, E: Environment> Replay<'a, E> {
             Some(damage) => Ok(self.refuse(damage)),
             None => self.settle().await,
         }
+    }
+
+    /// Looks at a log that somebody else wrote before its end is cut. A crash leaves nothing whole in segments behind a torn batch: each
+    /// is begun when the one before it is written. Where there is, offsets were left out, as compaction does, or a batch is damaged.
+    async fn judge(&mut self) -> Result<(), DiskFailure> {
+        let (active, size) = (self.growing.base_offset, self.growing.size);
+        let behind: Vec<Offset> = self.segments.keys().copied().filter(|base| *base > active).collect();
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let places = std::iter::once((active, size)).chain(behind.into_iter().map(|base| (base, 0)));
+        for (segment, position) in places {
+            let Some(offset) = self.whole_batch_at(segment, position).await? else { continue };
+            // So it stays refused until it can be followed so far, or its files are gone.
+            let behind = Offset(offset.max(self.end_offset).0.saturating_add(1));
+            self.durable_end_offset = self.durable_end_offset.max(behind);
+            let reason = format!(
+                "no checkpoint knows this log, and it does not go on here, while {} holds batches behind it",
+                segment_path(&self.path, segment, SegmentFile::Log).display()
+            );
+            let length = self.segments.get(&active).copied().unwrap_or(0);
+            self.damage = Some(self.damage_at(active, size..length.max(size), reason));
+            return Ok(());
+        }
+        Ok(())
+    }
+
+    /// The offset of a whole batch that stands at a place, whether or not it continues the log.
+    async fn whole_batch_at(
+        &mut self,
+        segment: Offset,
+        position: u64,
+    ) -> Result<Option<Offset>, DiskFailure> {
+        let length = self.segments.get(&segment).copied().unwrap_or(0);
+        let Some(bytes) = self.bytes_at(segment, position, HEADER_BYTES, length).await? else {
+            return Ok(None);
+        };
+        let Ok(header) = BatchHeader::parse(bytes) else { return Ok(None) };
+        let before = std::mem::replace(&mut self.end_offset, header.base_offset());
+        let found = self.batch_at(segment, position).await;
+        self.end_offset = before;
+        Ok(found?.map(|found| found.header.base_offset()))
     }
 
     /// Leaves a damaged log as it is, and remembers how far it must reach.

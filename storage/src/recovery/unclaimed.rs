@@ -54,20 +54,23 @@ pub async fn settle_unclaimed<E: Environment>(
     recovered: &mut Arc<Recovered>,
     standing: impl Fn(TopicPartition) -> Standing,
 ) -> Result<Unclaimed, DiskFailure> {
-    let with_standing = recovered.partitions().map(|id| (id, standing(id)));
-    let without: Vec<_> = with_standing.filter(|(_, standing)| *standing != Standing::Claimed).collect();
+    let known = recovered.partitions.iter();
+    let known =
+        known.map(|(id, found)| (*id, partition_directory(data_dir, &found.record.topic, id.partition)));
+    let passed_over = recovered.passed_over.iter().map(|(id, directory)| (*id, directory.clone()));
+    let with_standing = known.chain(passed_over).map(|(id, directory)| (id, directory, standing(id)));
+    let without: Vec<_> = with_standing.filter(|(_, _, standing)| *standing != Standing::Claimed).collect();
     let mut unclaimed = Unclaimed::default();
     if without.is_empty() {
         return Ok(unclaimed);
     }
     let recovered = Arc::get_mut(recovered).expect("nobody else has it before the stores are opened");
     let mut leftovers = Vec::new();
-    for (id, standing) in without {
-        let directory = partition_directory(data_dir, &recovered.partitions[&id].record.topic, id.partition);
+    for (id, directory, standing) in without {
         if owner(env, &directory).await? != Some(id.topic) {
             // A checkpoint knows it. Its directory is gone, moved aside when the name was given to another topic, or by an earlier
             // attempt; what has the name now is not its.
-            recovered.partitions.remove(&id);
+            recovered.forget(id);
             continue;
         }
         let aside = match standing {
@@ -76,7 +79,7 @@ pub async fn settle_unclaimed<E: Environment>(
         };
         // Known until then: the next start goes on where the disk refused.
         env.rename(&directory, &aside).await?;
-        recovered.partitions.remove(&id);
+        recovered.forget(id);
         match standing {
             Standing::Deleted => {
                 let name = aside.file_name().expect("it has just got one");
