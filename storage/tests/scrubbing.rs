@@ -2,7 +2,9 @@
 
 mod support;
 
+use std::fmt;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringlog_core::ids::Offset;
@@ -10,7 +12,10 @@ use ringlog_runtime::environment::Environment;
 use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options};
 use ringlog_storage::format::checksums::{ChecksumFile, SegmentSeed};
 use ringlog_storage::{AtLeastOne, LogConfig, ReadError, StoreConfig};
-use support::{Session, Setup, id};
+use support::{Session, Setup, batch, id};
+use tracing::field::{Field, Visit};
+use tracing::span;
+use tracing::{Event, Metadata, Subscriber};
 
 const LOG: &str = "/data/topic-0/00000000000000000000.log";
 const CHECKSUMS: &str = "/data/topic-0/00000000000000000000.checksums";
@@ -154,6 +159,70 @@ fn whatever_a_damaged_length_says_the_scrubber_goes_on() {
             assert_eq!(session.stores[0].statistics().damaged_places, 1, "byte {byte}");
         });
     }
+}
+
+/// What is told of damage.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Subscriber for Told {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.fields().field("damage").is_some()
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+impl Visit for Told {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "damage" {
+            self.0.lock().expect("nobody panics").push(format!("{value:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_header_that_reaches_into_damage_does_not_say_which_offsets_are_damaged() {
+    let (world, mut setup) = (world(), scrubbed_setup());
+    // The second batch begins ten bytes before a block does, and the index knows where.
+    setup.log_config.index_interval_bytes = 1;
+    let begins_at = 4096 - 10;
+    let value_bytes = (3_000..begins_at).find(|bytes| batch(0, 1, *bytes, 1).len() == begins_at);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert!(setup.append(&session, 0, 1, value_bytes.expect("such a batch"), 1).await);
+        assert!(setup.append(&session, 0, 6, 300, 2).await);
+        setup.wait_until_promised(&session, 0).await;
+        session.logs[&0].roll();
+        assert!(setup.append(&session, 0, 1, 10, 9).await);
+        session.stores[0].close().await.expect("closes");
+    });
+    world.kill();
+    // Its magic byte.
+    world.disk().corrupt(LOG, begins_at as u64 + 16, 0xff);
+    let told = Told::default();
+    tracing::subscriber::with_default(told.clone(), || {
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            wait(&session, PERIOD * 2).await;
+        });
+    });
+    let told = told.0.lock().expect("nobody panics");
+    assert!(told.len() == 1 && told[0].contains("(offsets 1..7)"), "{told:?}");
 }
 
 #[test]

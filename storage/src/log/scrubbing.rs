@@ -175,8 +175,8 @@ impl<E: Environment> ColdRead<'_, E> {
     /// The offsets of the batches that lie in damaged blocks: from the end of the last batch before them to the begin of the first
     /// one behind. `None` if that takes too long to find.
     async fn offsets_in(&self, bytes: &Range<u64>) -> Result<Option<Range<i64>>, ReadError> {
-        // A batch that begins where the damage does cannot say what it begins with: the one before it tells where it ends.
-        let known = match bytes.start.checked_sub(1) {
+        // A batch whose header reaches into the damage cannot say what it begins with: the one before it tells where it ends.
+        let known = match bytes.start.checked_sub(HEADER_BYTES as u64) {
             Some(before) => self.log.offset_entry_at_or_before(self.extent.segment, before).await?,
             None => None,
         };
@@ -188,7 +188,8 @@ impl<E: Environment> ColdRead<'_, E> {
                 let end = behind.map_or(self.extent.limit_offset, |header| header.base_offset());
                 return Ok(Some(first.0..end.0));
             }
-            match self.unverified_header(position).await?.filter(|_| position < bytes.start) {
+            let is_sound = position + HEADER_BYTES as u64 <= bytes.start;
+            match self.unverified_header(position).await?.filter(|_| is_sound) {
                 Some(header) => {
                     let next = position + header.size_bytes() as u64;
                     first = if next > bytes.start { header.base_offset() } else { header.next_offset() };
