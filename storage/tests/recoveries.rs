@@ -484,3 +484,25 @@ fn what_a_journal_has_of_a_log_without_a_topic_is_in_its_files_when_it_is_moved_
     let written = support::batch(0, 3, 100, 1);
     assert_eq!(files_of_topic_0(&world)["/data/topic-0/00000000000000000000.log"], written);
 }
+
+#[test]
+fn what_an_attempt_to_make_a_log_left_is_removed_by_the_next_start() {
+    let (world, setup) = (MemoryWorld::new(5, Options::quiet()), Setup::tiny(0, 1));
+    world.run_until(async {
+        let (env, data_dir) = (setup.environment(&world, 0), Path::new(DATA_DIR));
+        recover(&env, data_dir, &setup.config).await.expect("recovers");
+        for name in ["topic-0/partition.metadata.tmp", "topic-1/partition.metadata.tmp", "topic-1/kept"] {
+            let path = data_dir.join(name);
+            env.create_directory(path.parent().expect("a directory")).await.expect("made");
+            env.open(&path, OpenMode::BufferedWrite).await.expect("made");
+        }
+        recover(&env, data_dir, &setup.config).await.expect("recovers");
+    });
+    let left: Vec<String> = world.disk().files().into_iter().map(|(path, _)| path).collect();
+    let left: Vec<&String> = left.iter().filter(|path| path.contains("/topic-")).collect();
+    assert_eq!(
+        left,
+        ["/data/topic-1/kept", "/data/topic-1/partition.metadata.tmp"],
+        "of which nobody knows more"
+    );
+}

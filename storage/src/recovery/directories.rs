@@ -9,7 +9,7 @@ use ringlog_runtime::environment::{DiskFailure, EntryKind, Environment};
 use crate::format::names::{
     SegmentFile, is_deleted_directory, parse_partition_directory, parse_segment_name,
 };
-use crate::store::directories::{owner, remove_directory};
+use crate::store::directories::{is_unfinished, owner, remove_directory};
 
 /// A partition's directory.
 #[derive(Clone, Debug)]
@@ -29,7 +29,7 @@ pub(super) struct Found {
     pub partitions: Vec<PartitionDirectory>,
     /// Logs whose deletion had begun.
     pub deleted: Vec<TopicPartition>,
-    /// Directories being deleted.
+    /// Directories being deleted, and those that nothing lies in yet.
     pub leftovers: Vec<String>,
     /// Files beside the directories.
     pub files: BTreeSet<String>,
@@ -55,7 +55,12 @@ pub(super) async fn list<E: Environment>(env: &E, data_dir: &Path) -> Result<Fou
                 let topic = topic.to_owned();
                 found.partitions.push(list_partition(env, data_dir, entry.name.clone(), topic, id).await?);
             }
-            // Made just before a crash, and empty; or not ours: making the log will tell.
+            // Its making was cut short. Its topic has it made again, if it is not deleted by now.
+            None if is_unfinished(env, &data_dir.join(&entry.name)).await? => {
+                found.leftovers.push(entry.name);
+                continue;
+            }
+            // Empty, or not ours: making the log will tell.
             None => {}
         }
         if is_deleted {

@@ -152,12 +152,24 @@ async fn make_directory<E: Environment>(
 
 /// Whether something lies in a directory, apart from what an attempt to make it left that a crash cut short.
 async fn is_occupied<E: Environment>(env: &E, directory: &Path) -> Result<bool, DiskFailure> {
-    let unfinished = with_suffix(&partition_metadata(directory), ".tmp");
+    let unfinished = unfinished_metadata(directory);
     match env.list_directory(directory).await {
         Ok(entries) => Ok(entries.iter().any(|entry| directory.join(&entry.name) != unfinished)),
         Err(failure) if failure.is_not_found() => Ok(false),
         Err(failure) => Err(failure),
     }
+}
+
+/// Whether all that lies in a directory is what an attempt to make it left that was cut short.
+pub(crate) async fn is_unfinished<E: Environment>(env: &E, directory: &Path) -> Result<bool, DiskFailure> {
+    let unfinished = unfinished_metadata(directory);
+    let entries = env.list_directory(directory).await?;
+    Ok(!entries.is_empty() && entries.iter().all(|entry| directory.join(&entry.name) == unfinished))
+}
+
+/// What `partition.metadata` is called before it is whole.
+fn unfinished_metadata(directory: &Path) -> PathBuf {
+    with_suffix(&partition_metadata(directory), ".tmp")
 }
 
 /// Deletes a log.
