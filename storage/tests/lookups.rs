@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
-use ringlog_runtime::environment::Environment;
+use ringlog_runtime::environment::{Environment, TaskClass};
 use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::index::{OffsetEntry, TimeEntry, parse_index};
 use ringlog_storage::{AppendError, AtLeastOne, LogIdentity, PartitionLog, ReadError};
@@ -304,5 +304,44 @@ proptest! {
             });
             world.crash();
         }
+    }
+}
+
+#[test]
+fn a_log_made_anew_is_read_from_its_own_files_whoever_still_reads_the_former_one() {
+    for seed in seeds(20) {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let mut setup = Setup::tiny(1, 1);
+        (setup.config.open_files_max, setup.log_config.segment_bytes) = (16, 1 << 20);
+        world.run_until(async {
+            let mut session = setup.open(&world).await;
+            for generation in 0..8 {
+                // More than stays in memory.
+                for salt in 0..16 {
+                    assert!(setup.append(&session, 0, 1, 5_000, 16 * generation + salt).await);
+                    setup.wait_until_promised(&session, 0).await;
+                }
+                let log = session.logs[&0].clone();
+                setup.read_at(&log, 0, 0, 8 << 10).await;
+                for _ in 0..4 {
+                    session
+                        .env
+                        .spawn(TaskClass::Network, read_until_closed(session.env.clone(), log.clone()));
+                }
+                session.env.sleep_until(session.env.now() + std::time::Duration::from_millis(1)).await;
+                setup.make_anew(&mut session, 0).await;
+            }
+        });
+    }
+}
+
+/// Reads again and again what is in files, until the log is deleted.
+async fn read_until_closed(env: Env, log: PartitionLog<Env>) {
+    let mut from = Offset(0);
+    while let Ok(plan) = log.plan_read(from, Offset(6), 12 << 10, AtLeastOne::Batch)
+        && let Ok(read) = plan.execute().await
+    {
+        from = if read.end_offset < Offset(6) { read.end_offset } else { Offset(0) };
+        env.sleep_until(env.now() + std::time::Duration::from_micros(5)).await;
     }
 }

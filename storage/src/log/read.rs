@@ -231,6 +231,8 @@ impl<E: Environment> ReadPlan<E> {
             };
             let cold = ColdRead { log: &log, bounds, extent };
             match cold.read().await {
+                // By now its files may have the names of another log's.
+                _ if log.log.state.borrow().is_closed => return Err(ReadError::Closed),
                 Ok(Some(records)) => return Ok(records),
                 // Nothing at or above `from` in this segment: the offsets up to the next one were left out.
                 Ok(None) => bounds.from = bounds.from.max(extent.limit_offset),

@@ -189,6 +189,8 @@ pub(super) async fn delete<E: Environment>(
     let aside = deleted_directory(&log.directory, env.random());
     // The longer name may need room, and who deletes to make room must not wait for it.
     store.with_room(WhenSpent::GiveUp, async || env.rename(&log.directory, &aside).await).await?;
+    // Once more: a read under way may have opened a file by its old name meanwhile, and the next log of that name is not it.
+    store.files.forget(&log.directory);
     // A crash before the sync may bring the log back; its topic is deleted, so nobody opens it.
     env.sync_directory(&store.data_dir).await?;
     let store = store.clone();
