@@ -4,6 +4,8 @@ use std::future::Future;
 use std::path::Path;
 use std::time::Duration;
 
+use ringlog_net::protocol::ApiKey;
+use ringlog_net::protocol::create_topics::{CreatableTopic, CreateTopicsRequest, CreateTopicsResponse};
 use ringlog_net::protocol::delete_topics::{DeleteTopicState, DeleteTopicsRequest, DeleteTopicsResponse};
 use ringlog_net::protocol::describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
 use ringlog_net::protocol::metadata::{MetadataRequest, MetadataRequestTopic, MetadataResponse};
@@ -364,6 +366,43 @@ fn names_in_data(world: &MemoryWorld) -> Vec<String> {
     let mut names: Vec<String> = world.disk().files().iter().filter_map(|(path, _)| below(path)).collect();
     names.dedup();
     names
+}
+
+#[test]
+fn a_name_that_is_given_again_at_once_has_a_directory_of_its_own_whichever_shards_had_it_before() {
+    let world = MemoryWorld::new(7, Options::quiet());
+    let deletion = DeleteTopicsRequest {
+        topics: vec![DeleteTopicState { name: Some(TOPIC), ..DeleteTopicState::default() }],
+        topic_names: vec![TOPIC],
+        timeout_ms: 10_000,
+    };
+    let topic =
+        CreatableTopic { name: TOPIC, num_partitions: 4, replication_factor: 1, ..CreatableTopic::default() };
+    let creation = CreateTopicsRequest { topics: vec![topic], ..CreateTopicsRequest::default() };
+    life(&world, ONE, async |broker| {
+        let (mut client, mut creator) = (broker.with_topic(4, &[]).await, broker.connect());
+        for _ in 0..30 {
+            produce_to_all(&mut client, "of this life", [NONE; 4]).await;
+            assert_eq!(fetch_all(&mut client).await, [(NONE, 1); 4], "nothing of the one before");
+            // The creation waits right behind the deletion, if it does not come before it.
+            client.send(&deletion, 6).await;
+            loop {
+                let created = creator.call(&creation, 7).await;
+                if created.read(CreateTopicsResponse::decode).topics[0].error_code == NONE {
+                    break;
+                }
+            }
+            let deleted = client.receive(ApiKey::DeleteTopics, 6).await.expect("an answer");
+            assert_eq!(deleted.read(DeleteTopicsResponse::decode).responses[0].error_code, NONE);
+        }
+        produce_to_all(&mut client, "of the last life", [NONE; 4]).await;
+    });
+    life(&world, ONE, async |broker| {
+        assert_eq!(fetch_all(&mut broker.connect()).await, [(NONE, 1); 4]);
+    });
+    let mut names = names_in_data(&world);
+    names.retain(|name| name.starts_with(TOPIC));
+    assert_eq!(names, ["topic-0", "topic-1", "topic-2", "topic-3"], "none was moved aside");
 }
 
 #[test]
