@@ -12,6 +12,7 @@ use ringlog_core::ids::{Offset, TopicId, TopicPartition};
 use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass, WriteSync};
 use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::checkpoint::CheckpointBody;
+use ringlog_storage::format::index::{OffsetEntry, index_bytes};
 use ringlog_storage::{LogIdentity, Standing, StoreFailure, recover, recover_claimed, settle_unclaimed};
 use support::{DATA_DIR, Setup};
 
@@ -393,8 +394,8 @@ fn a_log_that_cannot_be_moved_aside_is_known_until_it_is() {
     assert_eq!(files_of_topic_0(&world).len(), 0);
 }
 
-/// A directory `topic-0` that this broker did not write: offsets are left out in it, as compaction leaves them out.
-fn world_with_a_compacted_log() -> MemoryWorld {
+/// A directory `topic-0` that this broker did not write, with these files beside what says whose it is.
+fn world_with_a_strange_log(files: &[(&str, Vec<u8>)]) -> MemoryWorld {
     let world = MemoryWorld::new(5, Options::quiet());
     let setup = Setup::tiny(0, 1);
     world.run_until(async {
@@ -402,28 +403,35 @@ fn world_with_a_compacted_log() -> MemoryWorld {
         session.stores[0].close().await.expect("closed");
     });
     world.kill();
-    let metadata = format!("version: 0\ntopic_id: {}\n", successor().topic);
-    let segment = |batches: [(i64, u64); 2]| -> Vec<u8> {
-        batches.iter().flat_map(|(offset, salt)| support::batch(*offset, 2, 100, *salt)).collect()
-    };
-    let files = [
-        ("partition.metadata", metadata.into_bytes()),
-        ("00000000000000000000.log", segment([(0, 1), (10, 2)])),
-        ("00000000000000000020.log", segment([(20, 3), (22, 4)])),
-    ];
+    let metadata = format!("version: 0\ntopic_id: {}\n", successor().topic).into_bytes();
     world.run_until(async {
         let env = setup.environment(&world, 0);
         env.create_directory(Path::new("/data/topic-0")).await.expect("made");
-        for (name, bytes) in files {
+        for (name, bytes) in files.iter().chain([&("partition.metadata", metadata)]) {
             let path = format!("/data/topic-0/{name}");
             let file = env.open(Path::new(&path), OpenMode::BufferedWrite).await.expect("made");
             let mut buffer = env.arena().allocate(bytes.len()).expect("memory");
-            buffer.extend_from_slice(&bytes);
+            buffer.extend_from_slice(bytes);
             file.write_at(0, vec![buffer.freeze()], WriteSync::Later).await.expect("written");
         }
     });
     world.kill();
     world
+}
+
+const FIRST_SEGMENT: &str = "00000000000000000000.log";
+
+/// Batches of two records at these offsets.
+fn batches(offsets: &[i64]) -> Vec<u8> {
+    offsets.iter().flat_map(|offset| support::batch(*offset, 2, 100, 1)).collect()
+}
+
+/// Offsets are left out in it, as compaction leaves them out.
+fn world_with_a_compacted_log() -> MemoryWorld {
+    world_with_a_strange_log(&[
+        (FIRST_SEGMENT, batches(&[0, 10])),
+        ("00000000000000000020.log", batches(&[20, 22])),
+    ])
 }
 
 #[test]
@@ -445,22 +453,39 @@ fn a_log_that_no_topic_has_and_no_checkpoint_knows_is_moved_aside_as_it_is() {
 
 #[test]
 fn a_log_that_no_checkpoint_knows_and_that_goes_on_behind_a_gap_is_refused_and_not_cut() {
-    let (world, setup) = (world_with_a_compacted_log(), Setup::tiny(0, 1));
-    let before = files_of_topic_0(&world);
+    refuses_and_cuts_nothing(&world_with_a_compacted_log());
+    refuses_and_cuts_nothing(&world_with_a_strange_log(&[(FIRST_SEGMENT, batches(&[0, 10]))]));
+}
+
+#[test]
+fn a_log_that_no_checkpoint_knows_and_that_goes_on_behind_damage_is_refused_and_not_cut() {
+    let mut damaged = batches(&[0, 2, 4, 6]);
+    damaged[before_gap() as usize + 70] ^= 1;
+    let third = OffsetEntry { last_offset: Offset(5), position: 2 * before_gap() as u32 };
+    let index = index_bytes(Offset(0), &[third]);
+    let files = [(FIRST_SEGMENT, damaged.clone()), ("00000000000000000000.index", index)];
+    refuses_and_cuts_nothing(&world_with_a_strange_log(&files));
+    let files = [(FIRST_SEGMENT, damaged), ("00000000000000000008.log", batches(&[8]))];
+    refuses_and_cuts_nothing(&world_with_a_strange_log(&files));
+}
+
+#[track_caller]
+fn refuses_and_cuts_nothing(world: &MemoryWorld) {
+    let (before, setup) = (files_of_topic_0(world), Setup::tiny(0, 1));
     for start in 0..3 {
         world.run_until(async {
-            let env = setup.environment(&world, 0);
+            let env = setup.environment(world, 0);
             let recovered = recover(&env, Path::new(DATA_DIR), &setup.config).await.expect("recovers");
             let damaged: Vec<_> = recovered.damaged().collect();
             let (id, damage) = damaged[0];
             assert_eq!((id, damage.bytes.start), (successor(), before_gap()), "start {start}: {damage}");
         });
         world.kill();
-        assert_eq!(files_of_topic_0(&world), before, "start {start}");
+        assert_eq!(files_of_topic_0(world), before, "start {start}");
     }
 }
 
-/// Where the batch stands behind the offsets that are left out.
+/// Where the batch stands behind the offsets that are left out, or the one that is damaged.
 fn before_gap() -> u64 {
     support::batch(0, 2, 100, 1).len() as u64
 }

@@ -40,7 +40,7 @@ use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::checksums::{ChecksumFile, checksum_count, checksum_position};
 use crate::format::commit::{CommitEntry, EntryKind};
-use crate::format::index::{IndexEntry, index_bytes};
+use crate::format::index::{IndexEntry, OffsetEntry, index_bytes, parse_index};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::segment::{
     GrowingChecksums, GrowingIndex, GrowingSegment, checksums_from_after, epoch_goes_back, passed_count,
@@ -53,6 +53,8 @@ use crate::store::passed_segments::SEGMENT_FILES;
 
 /// One read while scanning.
 const SCAN_BYTES: usize = 128 << 10;
+/// No index is larger that belongs to a segment of at most 2 GiB.
+const INDEX_BYTES_MAX: usize = 64 << 20;
 /// Journaled bytes collected before they are written.
 const RUN_BYTES_MAX: usize = 128 << 10;
 
@@ -549,15 +551,15 @@ impl<'a, E: Environment> Replay<'a, E> {
         }
     }
 
-    /// Looks at a log that somebody else wrote before its end is cut. A crash leaves nothing whole in segments behind a torn batch: each
-    /// is begun when the one before it is written. Where there is, offsets were left out, as compaction does, or a batch is damaged.
+    /// Looks at a log that somebody else wrote before its end is cut. A crash leaves nothing whole where a torn batch ends or where an index
+    /// leads to, which is written behind a sync, and nothing in segments behind: each is begun when the one before it is stable. Where there
+    /// is something, offsets were left out, as compaction does, or a batch is damaged.
     async fn judge(&mut self) -> Result<(), DiskFailure> {
         let (active, size) = (self.growing.base_offset, self.growing.size);
-        let behind: Vec<Offset> = self.segments.keys().copied().filter(|base| *base > active).collect();
-        if behind.is_empty() {
-            return Ok(());
-        }
-        let places = std::iter::once((active, size)).chain(behind.into_iter().map(|base| (base, 0)));
+        let mut places = vec![(active, size)];
+        places
+            .extend(self.indexed_behind(active, size).await?.into_iter().map(|position| (active, position)));
+        places.extend(self.segments.keys().filter(|base| **base > active).map(|base| (*base, 0)));
         for (segment, position) in places {
             let Some(offset) = self.whole_batch_at(segment, position).await? else { continue };
             // So it stays refused until it can be followed so far, or its files are gone.
@@ -572,6 +574,15 @@ impl<'a, E: Environment> Replay<'a, E> {
             return Ok(());
         }
         Ok(())
+    }
+
+    /// Where batches stand behind a place of a segment, as its index says.
+    async fn indexed_behind(&self, segment: Offset, position: u64) -> Result<Vec<u64>, DiskFailure> {
+        let path = segment_path(&self.path, segment, SegmentFile::OffsetIndex);
+        let bytes = read_file(self.env, &path, INDEX_BYTES_MAX).await?.unwrap_or_default();
+        let entries = parse_index::<OffsetEntry>(segment, &bytes).unwrap_or_default();
+        let positions = entries.iter().map(|entry| u64::from(entry.position));
+        Ok(positions.filter(|known| *known > position).collect())
     }
 
     /// The offset of a whole batch that stands at a place, whether or not it continues the log.
