@@ -369,6 +369,10 @@ impl<E: Environment> PartitionLog<E> {
             (None, None) => self.rebuild_indexes(segment).await?.offsets.pending,
             (None, Some(_)) => Vec::new(),
         };
+        if self.log.state.borrow().is_closed {
+            // The name may be another log's by now.
+            return Err(ReadError::Closed);
+        }
         Ok(self.store.indexes.put(path, written, Rc::new(entries)))
     }
 

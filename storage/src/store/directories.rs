@@ -141,6 +141,7 @@ async fn make_directory<E: Environment>(
         tracing::warn!(directory = %directory.display(), aside = %aside.display(),
             "a directory of another topic stood where a new one belongs; it was moved aside");
         env.rename(directory, &aside).await?;
+        store.forget_files(directory);
     }
     env.create_directory(directory).await?;
     // A crash here leaves an empty directory, or one that says whose it is: the next attempt goes on.
@@ -190,7 +191,7 @@ pub(super) async fn delete<E: Environment>(
     // The longer name may need room, and who deletes to make room must not wait for it.
     store.with_room(WhenSpent::GiveUp, async || env.rename(&log.directory, &aside).await).await?;
     // Once more: a read under way may have opened a file by its old name meanwhile, and the next log of that name is not it.
-    store.files.forget(&log.directory);
+    store.forget_files(&log.directory);
     // A crash before the sync may bring the log back; its topic is deleted, so nobody opens it.
     env.sync_directory(&store.data_dir).await?;
     let store = store.clone();

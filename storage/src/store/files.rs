@@ -59,7 +59,7 @@ impl<E: Environment> FileCache<E> {
         Ok(file)
     }
 
-    /// Gives up every file of a directory, as before it is renamed.
+    /// Gives up every file of a directory, as before it is renamed and behind it.
     pub fn forget(&self, directory: &Path) {
         self.forgets.set(self.forgets.get() + 1);
         self.files.borrow_mut().retain(|(path, _), _| !path.starts_with(directory));

@@ -537,6 +537,12 @@ impl<E: Environment> StoreShared<E> {
         self.deleted.borrow().iter().map(|id| (id.topic.0, id.partition.0)).collect()
     }
 
+    /// Another file may come to have the name of a file, or of one in a directory.
+    pub(crate) fn forget_files(&self, path: &Path) {
+        self.files.forget(path);
+        self.indexes.forget(path);
+    }
+
     /// A deleted log gives everything back.
     fn forget(&self, log: &Rc<LogShared>) {
         let memory = {
@@ -555,8 +561,7 @@ impl<E: Environment> StoreShared<E> {
         if self.recovered.partition(log.identity.id).is_some() {
             self.deleted.borrow_mut().push(log.identity.id);
         }
-        self.files.forget(&log.directory);
-        self.indexes.forget(&log.directory);
+        self.forget_files(&log.directory);
         self.read_ahead.forget(log.identity.id);
         self.checksums.forget(log.identity.id);
         // Whoever waited for its batches waits for none now, and a failure would not be told to it any more.

@@ -69,9 +69,9 @@ async fn remove_segment<E: Environment>(
 ) -> Result<(), DiskFailure> {
     for kind in SEGMENT_FILES {
         let path = segment_path(&log.directory, base_offset, kind);
-        store.files.forget(&path);
-        store.indexes.forget(&path);
         remove_file_if_present(&store.env, &path).await?;
+        // Behind it: a reader may open a file up to the moment in which it is gone.
+        store.forget_files(&path);
     }
     Ok(())
 }
