@@ -254,6 +254,12 @@ impl DiskFailure {
         self.error.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether the medium does not give back what it was given, there: other places and other operations may do well.
+    pub fn is_unreadable(&self) -> bool {
+        const EIO: i32 = 5;
+        self.operation == "read" && self.error.raw_os_error() == Some(EIO)
+    }
+
     /// The same failure, to tell somebody else of.
     pub fn copy(&self) -> DiskFailure {
         let DiskFailure { operation, path, position, error } = self;

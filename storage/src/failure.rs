@@ -147,6 +147,17 @@ pub enum ReadError {
     Closed,
 }
 
+impl ReadError {
+    /// Whether something is wrong with the bytes, so that the same read fails again.
+    pub fn is_of_the_bytes(&self) -> bool {
+        match self {
+            ReadError::Damaged(_) => true,
+            ReadError::Disk(failure) => failure.is_unreadable(),
+            ReadError::OffsetOutOfRange { .. } | ReadError::NoRoom | ReadError::Closed => false,
+        }
+    }
+}
+
 impl From<Damage> for ReadError {
     fn from(damage: Damage) -> ReadError {
         ReadError::Damaged(Arc::new(damage))

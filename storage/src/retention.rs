@@ -52,8 +52,13 @@ pub enum RetentionPlan {
         /// How many more go because they are too old.
         by_age: usize,
     },
-    /// How old the segment of this name is must be found out first.
-    LookAt(Offset),
+    /// How old a segment is must be found out first.
+    LookAt {
+        /// Its name.
+        segment: Offset,
+        /// How many go whatever comes of it, because the log is too large.
+        by_size: usize,
+    },
 }
 
 /// Plans as Kafka does: first what is too much, then what of the rest is too old.
@@ -69,7 +74,7 @@ pub fn segments_past_retention(
     let rest = &segments[by_size..committed];
     match retention.age_ms_max.map_or(Ok(0), |age_ms_max| past_age(rest, now, age_ms_max)) {
         Ok(by_age) => RetentionPlan::Retire { by_size, by_age },
-        Err(unknown) => RetentionPlan::LookAt(unknown),
+        Err(segment) => RetentionPlan::LookAt { segment, by_size },
     }
 }
 
@@ -111,12 +116,10 @@ fn past_age(segments: &[SegmentSummary], now: Timestamp, age_ms_max: i64) -> Res
     Ok(segments.len())
 }
 
-/// The moment a segment's age counts from: its youngest record, or its last write if no record has a timestamp.
+/// The moment a segment's age counts from: its youngest record, or its last write if no record has a timestamp that can
+/// be read.
 fn aged_from(segment: &SegmentSummary) -> Option<Timestamp> {
-    match segment.max_timestamp? {
-        youngest if youngest >= Timestamp(0) => Some(youngest),
-        _ => segment.written_at,
-    }
+    segment.max_timestamp.filter(|youngest| *youngest >= Timestamp(0)).or(segment.written_at)
 }
 
 #[cfg(test)]
@@ -141,7 +144,7 @@ mod tests {
         let ends = LogEnds { high_watermark, log_end_offset, uncommitted_bytes: 0 };
         match segments_past_retention(segments, ends, NOW, &retention) {
             RetentionPlan::Retire { by_size, by_age } => (by_size, by_age),
-            RetentionPlan::LookAt(offset) => panic!("{offset} is known"),
+            RetentionPlan::LookAt { segment, .. } => panic!("{segment} is known"),
         }
     }
 
@@ -218,8 +221,10 @@ mod tests {
             |segments: &[SegmentSummary], retention| segments_past_retention(segments, ends, NOW, &retention);
         let mut three = segments(&[(5, 2_000), (5, 2_000), (5, 0)]);
         three[1].max_timestamp = None;
-        assert_eq!(look(&three, AGE), RetentionPlan::LookAt(Offset(10)));
+        assert_eq!(look(&three, AGE), RetentionPlan::LookAt { segment: Offset(10), by_size: 0 });
         assert_eq!(look(&three, bytes(5)), RetentionPlan::Retire { by_size: 2, by_age: 0 });
+        let both = Retention { bytes_max: Some(10), ..AGE };
+        assert_eq!(look(&three, both), RetentionPlan::LookAt { segment: Offset(10), by_size: 1 });
         three[0].max_timestamp = Some(NOW);
         assert_eq!(look(&three, AGE), RetentionPlan::Retire { by_size: 0, by_age: 0 }, "it cannot be due");
     }
@@ -228,10 +233,13 @@ mod tests {
     fn a_segment_without_timestamps_ages_from_its_last_write() {
         let ends = LogEnds { high_watermark: Offset(20), log_end_offset: Offset(20), uncommitted_bytes: 0 };
         let mut two = segments(&[(5, NOW.0 + 1), (5, 0)]);
-        assert_eq!(segments_past_retention(&two, ends, NOW, &AGE), RetentionPlan::LookAt(Offset(0)));
+        let unknown = RetentionPlan::LookAt { segment: Offset(0), by_size: 0 };
+        assert_eq!(segments_past_retention(&two, ends, NOW, &AGE), unknown);
         two[0].written_at = Some(Timestamp(NOW.0 - 1_000));
         assert_eq!(plan(&two, 20, AGE), (0, 0));
         two[0].written_at = Some(Timestamp(NOW.0 - 1_001));
         assert_eq!(plan(&two, 20, AGE), (0, 1));
+        two[0].max_timestamp = None;
+        assert_eq!(plan(&two, 20, AGE), (0, 1), "and one whose timestamps cannot be read");
     }
 }

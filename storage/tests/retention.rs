@@ -10,7 +10,7 @@ use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::Environment;
 use ringlog_runtime::memory::{MemoryWorld, Options};
-use ringlog_storage::{LogConfig, PartitionLog, Retention, RetireError, RetirementReason};
+use ringlog_storage::{LogConfig, PartitionLog, ReadError, Retention, RetireError, RetirementReason};
 use support::{DATA_DIR, Env, Session, Setup};
 
 const NOTHING_OLDER: Retention = Retention { age_ms_max: Some(1_000), bytes_max: None };
@@ -293,4 +293,49 @@ fn a_closed_log_gives_up_nothing() {
         let refused = log.retire_segments(&NOTHING_OLDER, Offset(1)).await;
         assert!(matches!(refused, Err(RetireError::Advance(_))), "{refused:?}");
     });
+}
+
+/// Three segments of thirty batches each, the second with a damaged batch and without its time index.
+fn with_a_damaged_segment(world: &MemoryWorld, setup: &Setup) {
+    world.run_until(async {
+        let session = setup.open(world).await;
+        for _ in 0..3 {
+            for salt in 0..30 {
+                assert!(setup.append(&session, 0, 1, 300, salt).await);
+            }
+            setup.wait_until_promised(&session, 0).await;
+            session.logs[&0].roll();
+        }
+        session.stores[0].close().await.expect("closes");
+        let path = Path::new(DATA_DIR).join("topic-0/00000000000000000030");
+        session.env.remove_file(&path.with_extension("timeindex")).await.expect("there");
+        world.disk().corrupt(path.with_extension("log"), 5_000, 1);
+    });
+    world.kill();
+}
+
+#[test]
+fn a_damaged_segment_without_a_time_index_hinders_neither_retention_nor_look_ups_elsewhere() {
+    for retention in [NOTHING_OLDER, Retention { bytes_max: Some(15_000), ..NOTHING_OLDER }] {
+        let world = MemoryWorld::new(1, Options::quiet());
+        let setup = Setup { log_config: LogConfig::default(), ..Setup::tiny(1, 1) };
+        with_a_damaged_segment(&world, &setup);
+        world.run_until(async {
+            let session = open(&setup, &world).await;
+            let log = &session.logs[&0];
+            assert_eq!(bases(log)[..3], [0, 30, 60]);
+            let found =
+                log.offset_for_timestamp(Timestamp(1_010), Offset(90)).await.expect("before the damage");
+            assert_eq!(found.expect("there").offset, Offset(10));
+            let reached = log.offset_for_timestamp(Timestamp(1_080), Offset(90)).await;
+            assert!(matches!(reached, Err(ReadError::Damaged(_))), "it may hold it: {reached:?}");
+            // By its records' timestamps it is very old; by its last write not yet.
+            let young = log.retire_segments(&retention, Offset(90)).await.expect("nothing is in the way");
+            assert_eq!(young.len(), 1);
+            sleep(&session, Duration::from_secs(10)).await;
+            let old = log.retire_segments(&retention, Offset(90)).await.expect("nothing is in the way");
+            assert_eq!(old.len(), 2);
+            assert_eq!(log.log_start_offset(), Offset(90));
+        });
+    }
 }

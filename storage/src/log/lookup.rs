@@ -55,7 +55,8 @@ impl<E: Environment> PartitionLog<E> {
         let log_start_offset = self.log_start_offset();
         for (index, segment) in segments.iter().enumerate() {
             let next = segments.get(index + 1).map_or(end, |next| next.base_offset.min(end));
-            if segment.max_timestamp.is_none_or(|max| max < timestamp) || next <= log_start_offset {
+            // One that cannot be looked at may hold it.
+            if segment.max_timestamp.is_some_and(|max| max < timestamp) || next <= log_start_offset {
                 continue;
             }
             let from = self.first_candidate(segment, timestamp).await?.max(log_start_offset);
@@ -225,7 +226,7 @@ impl<E: Environment> PartitionLog<E> {
         Ok((read.bytes > 0).then(|| joined(&read.slices)))
     }
 
-    /// Finds out the largest timestamp of sealed segments that an earlier start wrote.
+    /// Finds out the largest timestamp of sealed segments that an earlier start wrote, of those that can be looked at.
     async fn load_max_timestamps(&self) -> Result<(), ReadError> {
         let unknown: Vec<Offset> = {
             let state = self.log.state.borrow();
@@ -233,7 +234,10 @@ impl<E: Environment> PartitionLog<E> {
             unknown.map(|segment| segment.base_offset).collect()
         };
         for base_offset in unknown {
-            self.load_max_timestamp(base_offset).await?;
+            match self.load_max_timestamp(base_offset).await {
+                Err(error) if error.is_of_the_bytes() => {}
+                loaded => loaded?,
+            }
         }
         Ok(())
     }

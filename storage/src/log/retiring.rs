@@ -36,14 +36,23 @@ impl<E: Environment> PartitionLog<E> {
         high_watermark: Offset,
     ) -> Result<Vec<RetiredSegment>, RetireError> {
         let now = self.store.env.wall_clock();
+        let mut retention = *retention;
         let (retired, log_start_offset) = loop {
             self.check_open()?;
             let segments = self.segments_from_start();
             let log_end_offset = self.log_end_offset();
             let uncommitted_bytes = self.readable_bytes(high_watermark, log_end_offset) as u64;
             let ends = LogEnds { high_watermark, log_end_offset, uncommitted_bytes };
-            match segments_past_retention(&segments, ends, now, retention) {
-                RetentionPlan::LookAt(segment) => self.look_at(segment).await?,
+            match segments_past_retention(&segments, ends, now, &retention) {
+                RetentionPlan::LookAt { segment, by_size } => match self.look_at(segment).await {
+                    // What is too much goes, whatever is the matter with a segment behind it.
+                    Err(error) if by_size > 0 => {
+                        tracing::warn!(directory = %self.log.directory.display(), %segment, %error,
+                            "how old a segment is cannot be found out; it stays");
+                        retention.age_ms_max = None;
+                    }
+                    looked => looked?,
+                },
                 RetentionPlan::Retire { by_size, by_age } => {
                     let next = segments.get(by_size + by_age).map_or(log_end_offset, |next| next.base_offset);
                     break (retired(&segments, by_size, by_age), next);
@@ -74,7 +83,11 @@ impl<E: Environment> PartitionLog<E> {
     async fn look_at(&self, segment: Offset) -> Result<(), ReadError> {
         let known = self.segments().into_iter().find(|summary| summary.base_offset == segment);
         match known.and_then(|summary| summary.max_timestamp) {
-            None => self.load_max_timestamp(segment).await,
+            None => match self.load_max_timestamp(segment).await {
+                // Its file was not changed later than its records came.
+                Err(error) if error.is_of_the_bytes() => self.load_written_at(segment).await,
+                loaded => loaded,
+            },
             Some(_) => self.load_written_at(segment).await,
         }
     }

@@ -21,9 +21,6 @@ use crate::store::scrub::{PIECE_BYTES, Round};
 /// How many batches are looked at to tell which offsets are damaged.
 const HEADERS_MAX: usize = 4096;
 
-/// What a disk says of a sector that it cannot read.
-const EIO: i32 = 5;
-
 impl<E: Environment> PartitionLog<E> {
     /// Looks at a piece of a segment from `position` on; where it ends, or `None` if nothing is left to look at.
     pub(crate) async fn scrub_piece(&self, segment: Offset, position: u64) -> Result<Option<u64>, ReadError> {
@@ -44,7 +41,7 @@ impl<E: Environment> PartitionLog<E> {
                 self.tell_damage(&read, position..extent.limit, failure.to_string()).await;
                 return Ok(None);
             }
-            Err(ReadError::Disk(failure)) if failure.error.raw_os_error() == Some(EIO) => {
+            Err(ReadError::Disk(failure)) if failure.is_unreadable() => {
                 self.tell_damage(&read, position..piece_end, failure.to_string()).await;
                 return Ok(Some(piece_end));
             }
