@@ -69,6 +69,12 @@ pub struct RequestLimits {
     /// Groups and offsets that one OffsetFetch is told of, about 150 bytes each until the answer is sent: a request of a few
     /// bytes may name a group again and again, with all its offsets each time.
     pub offsets_told_max: usize,
+    /// Groups and members that one DescribeGroups is told of, about 300 bytes each until the answer is sent: a group may be
+    /// named again and again.
+    pub members_told_max: usize,
+    /// Bytes of the configurations that one DescribeConfigs is told of, as they take them in memory until the answer is sent:
+    /// a resource may be named again and again. All keys of a topic take about 20 KiB.
+    pub configs_told_bytes_max: usize,
 }
 
 /// Bounds on one shard's memory.
@@ -209,6 +215,8 @@ impl Limits {
                 fetch_bytes_max: 55 * MIB,
                 fetch_wait_max: Duration::from_secs(300),
                 offsets_told_max: 1_000_000,
+                members_told_max: 500_000,
+                configs_told_bytes_max: 128 * MIB,
             },
             memory: MemoryLimits {
                 arena_bytes_max: 1024 * MIB,
@@ -249,7 +257,13 @@ impl Limits {
                 inflight_bytes_max: 64 * KIB,
                 ..production.network
             },
-            request: RequestLimits { fetch_bytes_max: 64 * KIB, offsets_told_max: 128, ..production.request },
+            request: RequestLimits {
+                fetch_bytes_max: 64 * KIB,
+                offsets_told_max: 128,
+                members_told_max: 32,
+                configs_told_bytes_max: MIB,
+                ..production.request
+            },
             memory: MemoryLimits {
                 arena_bytes_max: 8 * MIB,
                 tail_cache_bytes_max: 256 * KIB,
@@ -294,6 +308,9 @@ impl Limits {
         }
         if request.offsets_told_max < state.partitions_per_topic_max {
             return Err("a group cannot be told its offsets of one topic");
+        }
+        if request.members_told_max <= groups.members_per_group_max {
+            return Err("a group and its members cannot be described");
         }
         if memory.mesh_capacity == 0 || network.inflight_requests_max == 0 {
             return Err("a queue without room");

@@ -19,11 +19,23 @@ use crate::broker::shard::Shard;
 use crate::handlers::Request;
 use crate::handlers::alter_configs::{BROKER, TOPIC};
 
+/// What a resource, a row and a synonym take in memory besides their texts, in both forms.
+const RESOURCE_BYTES: usize = 128;
+const ROW_BYTES: usize = 256;
+const SYNONYM_BYTES: usize = 96;
+
 /// Answers one DescribeConfigs request.
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
     let asked = DescribeConfigsRequest::decode(&mut Decoder::new(&request.body), request.version)?;
-    let described: Vec<Described> =
-        asked.resources.iter().map(|resource| describe(&shard, resource)).collect();
+    let mut room = Room { left_bytes: shard.limits.request.configs_told_bytes_max };
+    let described: Vec<Described> = asked
+        .resources
+        .iter()
+        .map(|resource| match room.is_full() {
+            true => Described::refused(&full()),
+            false => room.admit(describe(&shard, resource)),
+        })
+        .collect();
     let results = asked
         .resources
         .iter()
@@ -46,6 +58,55 @@ struct Described {
     rows: Vec<ConfigRow>,
 }
 
+impl Described {
+    fn refused(refusal: &Refusal) -> Described {
+        Described { error: error_code_for(refusal), message: Some(refusal.to_string()), rows: Vec::new() }
+    }
+
+    /// What it takes in memory, roughly, with what is made of it for the answer.
+    fn bytes(&self) -> usize {
+        let synonyms = |row: &ConfigRow| -> usize {
+            row.synonyms.iter().map(|synonym| SYNONYM_BYTES + text_bytes(synonym.value.as_ref())).sum()
+        };
+        let rows = self.rows.iter().map(|row| ROW_BYTES + text_bytes(row.value.as_ref()) + synonyms(row));
+        RESOURCE_BYTES + text_bytes(self.message.as_ref()) + rows.sum::<usize>()
+    }
+}
+
+fn text_bytes(text: Option<&String>) -> usize {
+    text.map_or(0, String::len)
+}
+
+/// What is left for an answer. After the first resource that has no room in it none is looked at: they may be many.
+struct Room {
+    left_bytes: usize,
+}
+
+impl Room {
+    fn is_full(&self) -> bool {
+        self.left_bytes == 0
+    }
+
+    fn admit(&mut self, described: Described) -> Described {
+        match self.left_bytes.checked_sub(described.bytes()) {
+            Some(left_bytes) => {
+                self.left_bytes = left_bytes;
+                described
+            }
+            None => {
+                self.left_bytes = 0;
+                Described::refused(&full())
+            }
+        }
+    }
+}
+
+fn full() -> Refusal {
+    Refusal::LimitReached {
+        reason: "one request is not told of so many configurations: ask for fewer".to_owned(),
+    }
+}
+
 fn describe<E: Environment>(shard: &Shard<E>, resource: &DescribeConfigsResource<'_>) -> Described {
     match rows(shard, resource) {
         Ok(mut rows) => {
@@ -55,11 +116,7 @@ fn describe<E: Environment>(shard: &Shard<E>, resource: &DescribeConfigsResource
             }
             Described { error: ErrorCode::None, message: None, rows }
         }
-        Err(refusal) => Described {
-            error: error_code_for(&refusal),
-            message: Some(refusal.to_string()),
-            rows: Vec::new(),
-        },
+        Err(refusal) => Described::refused(&refusal),
     }
 }
 

@@ -22,11 +22,12 @@ const NOT_FOUND_VERSION_MIN: i16 = 6;
 pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Result<Outcome, DecodeError> {
     let asked = DescribeGroupsRequest::decode(&mut Decoder::new(&request.body), request.version)?;
     let mut descriptions = Vec::with_capacity(asked.groups.len());
+    let mut room = shard.limits.request.members_told_max;
     for group in &asked.groups {
-        let answer = shard.ask_coordinator(group, message::Request::Describe((*group).into())).await;
-        let message::Answer::Describe(description) = answer else {
-            unreachable!("a description is answered as one")
-        };
+        let description = describe(&shard, group, room).await;
+        let taken = description.as_ref().map_or(1, |description| 1 + description.members.len());
+        // After the first that has no room none is looked at: they may be many.
+        room = if is_full(&description) { 0 } else { room.saturating_sub(taken) };
         let text = description.as_ref().err().map(|refusal| told_why(group, refusal));
         descriptions.push((description, text));
     }
@@ -44,6 +45,33 @@ pub async fn handle<E: Environment>(shard: Rc<Shard<E>>, request: Request) -> Re
     });
     let response = DescribeGroupsResponse { groups: groups.collect(), ..DescribeGroupsResponse::default() };
     Ok(request.respond(&shard, &response).await)
+}
+
+/// A group, if it and its members have room in the answer.
+async fn describe<E: Environment>(
+    shard: &Rc<Shard<E>>,
+    group: &str,
+    room: usize,
+) -> Result<GroupDescription, Refusal> {
+    let full = || {
+        let most = shard.limits.request.members_told_max;
+        Refusal::LimitReached { reason: format!("one request is told of {most} groups and members") }
+    };
+    if room == 0 {
+        return Err(full());
+    }
+    let answer = shard.ask_coordinator(group, message::Request::Describe(group.into())).await;
+    let message::Answer::Describe(description) = answer else {
+        unreachable!("a description is answered as one")
+    };
+    match description {
+        Ok(description) if description.members.len() >= room => Err(full()),
+        told => told,
+    }
+}
+
+fn is_full(description: &Result<GroupDescription, Refusal>) -> bool {
+    matches!(description, Err(Refusal::LimitReached { .. }))
 }
 
 fn told_why(group: &str, refusal: &Refusal) -> String {

@@ -1,6 +1,7 @@
 //! Metadata: brokers, topics, partitions and their leaders. Creates topics that clients name, where both sides
 //! allow it.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use ringlog_core::error_code::ErrorCode;
@@ -66,17 +67,19 @@ fn auto_creation_allowed<E: Environment>(
 
 /// Asks the controller for the topics named and not there. What it refuses is answered as unknown.
 async fn create_missing<E: Environment>(shard: &Rc<Shard<E>>, metadata: &MetadataRequest<'_>) {
-    let named = |name| metadata.topics.iter().flatten().any(|topic| topic.name == Some(name));
-    if named(CONSUMER_OFFSETS_TOPIC) {
-        shard.ensure_internal_topic(CONSUMER_OFFSETS_TOPIC).await;
-    }
-    let image = shard.image();
-    let missing: Vec<CreateTopic> = metadata
+    let named: BTreeSet<&str> = metadata
         .topics
         .iter()
         .flatten()
         .filter(|topic| topic.topic_id.is_zero())
         .filter_map(|topic| topic.name)
+        .collect();
+    if named.contains(CONSUMER_OFFSETS_TOPIC) {
+        shard.ensure_internal_topic(CONSUMER_OFFSETS_TOPIC).await;
+    }
+    let image = shard.image();
+    let missing: Vec<CreateTopic> = named
+        .into_iter()
         .filter(|name| image.topic(name).is_none() && !topic_name::is_internal(name))
         .map(CreateTopic::with_defaults)
         .collect();
@@ -134,9 +137,20 @@ fn topics<'a>(
     let with_operations = metadata.include_topic_authorized_operations;
     match &metadata.topics {
         Some(asked) if !(asked.is_empty() && request.version < NULL_MEANS_ALL_VERSION_MIN) => {
-            asked.iter().map(|topic| named_topic(image, topic, with_operations)).collect()
+            let mut told = BTreeSet::new();
+            let first = asked.iter().filter(|topic| told.insert(identity(topic)));
+            first.map(|topic| named_topic(image, topic, with_operations)).collect()
         }
         _ => image.topics().map(|topic| known_topic(topic, with_operations)).collect(),
+    }
+}
+
+/// What a topic is asked for by: an id wins over a name (W16). Named again, it is told once, as by Kafka; else a
+/// small request could ask for a large topic many times.
+fn identity<'a>(asked: &MetadataRequestTopic<'a>) -> (Uuid, &'a str) {
+    match asked.topic_id.is_zero() {
+        true => (Uuid::ZERO, asked.name.unwrap_or_default()),
+        false => (asked.topic_id, ""),
     }
 }
 
@@ -145,14 +159,13 @@ fn named_topic<'a>(
     asked: &MetadataRequestTopic<'a>,
     with_operations: bool,
 ) -> MetadataResponseTopic<'a> {
-    // An id wins over a name (W16).
-    if !asked.topic_id.is_zero() {
-        return match image.topic_by_id(topic_id(asked.topic_id)) {
+    let (id, name) = identity(asked);
+    if !id.is_zero() {
+        return match image.topic_by_id(topic_id(id)) {
             Some(topic) => known_topic(topic, with_operations),
-            None => unknown_topic(None, asked.topic_id, &Refusal::UnknownTopicId),
+            None => unknown_topic(None, id, &Refusal::UnknownTopicId),
         };
     }
-    let name = asked.name.unwrap_or_default();
     match (image.topic(name), topic_name::check(name)) {
         (Some(topic), _) => known_topic(topic, with_operations),
         (None, Ok(())) => unknown_topic(Some(name), Uuid::ZERO, &Refusal::UnknownTopicOrPartition),

@@ -2,7 +2,7 @@
 
 use ringlog_core::limits::Limits;
 use ringlog_net::protocol::delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
-use ringlog_net::protocol::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse};
+use ringlog_net::protocol::describe_groups::{DescribeGroupsRequest, DescribeGroupsResponse, DescribedGroup};
 use ringlog_net::protocol::find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
 use ringlog_net::protocol::heartbeat::{HeartbeatRequest, HeartbeatResponse};
 use ringlog_net::protocol::join_group::{JoinGroupRequest, JoinGroupRequestProtocol, JoinGroupResponse};
@@ -377,6 +377,25 @@ fn g14_descriptions_that_no_frame_can_hold_close_the_connection_that_asked_and_n
             assert!(greedy.try_call(&request, 5).await.is_none());
         }
         assert_eq!(heartbeat(&mut client, &joined).await, 0);
+    });
+}
+
+#[test]
+fn g14_a_group_named_again_and_again_is_described_until_the_answer_is_full_and_then_refused() {
+    with_broker(AT_ONCE, async |broker| {
+        let mut client = broker.connect();
+        find_coordinator(&mut client).await;
+        let member = join(&mut client, "", 9).await.member;
+        join(&mut client, &member, 9).await;
+        // Each time it counts itself and its member.
+        let most = Limits::production().request.members_told_max / 2;
+        let groups = vec![GROUP; most + 2];
+        let request = DescribeGroupsRequest { groups, include_authorized_operations: false };
+        let response = client.call(&request, 5).await;
+        let described = response.read(DescribeGroupsResponse::decode);
+        let told = |group: &DescribedGroup<'_>| (group.error_code, group.members.len());
+        assert!(described.groups[..most].iter().all(|group| told(group) == (0, 1)));
+        assert!(described.groups[most..].iter().all(|group| told(group) == (POLICY_VIOLATION, 0)));
     });
 }
 

@@ -51,6 +51,22 @@ fn a1_a_topic_is_created_when_named_only_if_client_and_broker_allow() {
 }
 
 #[test]
+fn a1_a_topic_named_many_times_is_told_once_and_created_once() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(3, &[]).await;
+        let (id, once) = (client.topic_id(TOPIC).await, vec![(0, TOPIC.to_owned())]);
+        assert_eq!(metadata(&mut client, &named(&[TOPIC; 100]), 9).await, once);
+        // By an id, whatever the names beside it say.
+        let names: Vec<String> = (0..100).map(|index| format!("name-{index}")).collect();
+        let by_id = names.iter().map(|name| MetadataRequestTopic { topic_id: id, name: Some(name) });
+        let by_id = MetadataRequest { topics: Some(by_id.collect()), ..MetadataRequest::default() };
+        assert_eq!(metadata(&mut client, &by_id, 12).await, once);
+        let both = vec![(0, "new".to_owned()), (0, "other".to_owned())];
+        assert_eq!(metadata(&mut client, &named(&["new", "other", "new"]), 9).await, both);
+    });
+}
+
+#[test]
 fn a3_topics_are_created_validated_and_refused_one_by_one() {
     with_broker("", async |broker| {
         let mut client = broker.with_topic(1, &[]).await;
@@ -118,6 +134,25 @@ fn a6_every_topic_key_is_described_with_its_source() {
         assert_eq!((segment[0].value, segment[0].config_source), (Some("1048576"), 1));
         assert_eq!(described.results[2].error_code, 3);
         assert!(described.results[3].configs.iter().any(|row| row.name == "num.partitions"));
+    });
+}
+
+#[test]
+fn a6_a_resource_named_again_and_again_is_described_until_the_answer_is_full_and_then_refused() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let resource =
+            DescribeConfigsResource { resource_type: 2, resource_name: TOPIC, configuration_keys: None };
+        let resources = vec![resource; 20_000];
+        let request =
+            DescribeConfigsRequest { resources, include_synonyms: false, include_documentation: false };
+        let response = client.call(&request, 4).await;
+        let described = response.read(DescribeConfigsResponse::decode);
+        let told = described.results.iter().take_while(|result| result.error_code == 0).count();
+        assert!((5_000..20_000).contains(&told), "{told}");
+        let (told, refused) = described.results.split_at(told);
+        assert!(told.iter().all(|result| result.configs.len() > 20));
+        assert!(refused.iter().all(|result| (result.error_code, result.configs.len()) == (44, 0)));
     });
 }
 
