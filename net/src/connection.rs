@@ -97,7 +97,8 @@ pub enum Ended {
     ByService,
 }
 
-/// Serves a connection until either side ends it, then sends the replies still owed and closes.
+/// Serves a connection until either side ends it, then sends the replies still owed and closes. Returns after that:
+/// for as long as replies are owed or on their way, the connection is there to be counted and watched.
 pub async fn serve<E: Environment>(
     env: &E,
     connection: E::Connection,
@@ -131,7 +132,10 @@ pub async fn serve<E: Environment>(
             Err(error) => break Ended::Frame(error),
         }
     };
+    // What was received and is no request holds no memory while replies are on their way.
+    drop(reader);
     pipeline.end();
+    pipeline.until_abandoned().await;
     ended
 }
 
@@ -154,8 +158,8 @@ impl<E: Environment> ReplyWriter<E> {
                 break;
             }
         }
-        pipeline.abandon();
         self.connection.shutdown();
+        pipeline.abandon();
     }
 
     fn tell(&mut self, answered: &[Answered]) {
@@ -219,7 +223,7 @@ enum Reading {
     Open,
     /// No more requests; those taken are still answered.
     Ended,
-    /// The writer gave up: nothing can be answered any more.
+    /// The writer is done or gave up: nothing can be answered any more.
     Abandoned,
 }
 
@@ -280,6 +284,19 @@ impl Pipeline {
             state.reading = Reading::Ended;
         }
         wake(&mut state.writer);
+    }
+
+    /// Waits until the writer is done, with all replies or for good.
+    async fn until_abandoned(&self) {
+        poll_fn(|context| {
+            let mut state = self.state.borrow_mut();
+            if state.reading == Reading::Abandoned {
+                return Poll::Ready(());
+            }
+            state.reader = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     fn abandon(&self) {

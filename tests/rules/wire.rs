@@ -1,5 +1,7 @@
 //! W: the wire and the connection.
 
+use std::time::Duration;
+
 use ringlog::handlers::SERVED;
 use ringlog_net::protocol::api_versions::{ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey};
 use ringlog_net::protocol::metadata::MetadataRequest;
@@ -160,6 +162,45 @@ fn w13_an_idle_connection_is_closed_and_one_with_a_pending_long_poll_is_not() {
         let mut idle = broker.connect();
         idle.call(&api_versions(), 0).await;
         assert!(idle.receive(ApiKey::ApiVersions, 0).await.is_none());
+    });
+}
+
+const CONNECTIONS: &str = "ringlog_connections";
+
+#[test]
+fn a_connection_counts_until_the_replies_it_is_owed_are_out() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let mut poll = fetch_request(&[(0, 0)]);
+        poll.max_wait_ms = 60_000;
+        client.send(&poll, 12).await;
+        // Nothing more can be read of it.
+        client.send_bytes(&(-1i32).to_be_bytes()).await;
+        broker.world().sleep(Duration::from_secs(50)).await;
+        assert_eq!(broker.metric(CONNECTIONS).await, Some(1.0));
+        assert!(client.receive(ApiKey::Fetch, 12).await.is_some());
+        assert!(client.receive(ApiKey::Fetch, 12).await.is_none(), "the connection closes");
+        broker.world().sleep(Duration::from_secs(1)).await;
+        assert_eq!(broker.metric(CONNECTIONS).await, Some(0.0));
+    });
+}
+
+#[test]
+fn a_client_that_takes_no_reply_is_cut_though_its_requests_have_ended() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let large = batch(&[&"x".repeat(600 << 10)]);
+        assert_eq!(client.produce(0, &large).await.0, 0);
+        client.send(&fetch_request(&[(0, 0)]), 12).await;
+        client.send(&fetch_request(&[(0, 0)]), 12).await;
+        client.send_bytes(&(-1i32).to_be_bytes()).await;
+        broker.world().sleep(Duration::from_secs(25)).await;
+        assert_eq!(broker.metric(CONNECTIONS).await, Some(1.0));
+        broker.world().sleep(Duration::from_secs(10)).await;
+        assert_eq!(broker.metric(CONNECTIONS).await, Some(0.0));
+        let cut = broker.metric("ringlog_connections_cut_total{shard=\"0\",reason=\"not_reading\"}").await;
+        let others = broker.metric("ringlog_connections_cut_total{shard=\"1\",reason=\"not_reading\"}").await;
+        assert_eq!(cut.unwrap_or(0.0) + others.unwrap_or(0.0), 1.0);
     });
 }
 
