@@ -16,6 +16,7 @@ const BUSY_TRIES_MAX: usize = 5000;
 pub struct Mounted {
     folder: PathBuf,
     is_mounted: bool,
+    was_repaired: bool,
 }
 
 /// Makes an empty file system.
@@ -37,13 +38,39 @@ pub fn check(device: &Path) -> Result<(), String> {
     run(Command::new("e2fsck").args(["-f", "-n"]).arg(device)).map(drop)
 }
 
+/// Mends what `e2fsck` finds.
+fn repair(device: &Path) -> Result<(), String> {
+    /// It found mistakes and mended them all.
+    const MENDED: i32 = 1;
+    let mut command = Command::new("e2fsck");
+    let output =
+        command.args(["-f", "-y"]).arg(device).output().map_err(|error| format!("e2fsck: {error}"))?;
+    match output.status.code() {
+        Some(0 | MENDED) => Ok(()),
+        _ => Err(format!("e2fsck: {}: {}", output.status, String::from_utf8_lossy(&output.stdout))),
+    }
+}
+
 impl Mounted {
-    /// Mounts the file system on a device, which replays its journal.
+    /// Mounts the file system on a device, which replays its journal. If the kernel refuses, `e2fsck` mends it first, as it does
+    /// when a machine boots: ext4's own superblock is two sectors, and one of them may be there without the other.
     ///
     /// # Errors
     /// What the system said.
     pub fn mount(device: &Path, folder: &Path) -> Result<Mounted, String> {
         std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+        match Self::mount_as_it_is(device, folder) {
+            Ok(mounted) => Ok(mounted),
+            Err(refused) => {
+                repair(device).map_err(|words| format!("{refused}\n{words}"))?;
+                let mut mounted = Self::mount_as_it_is(device, folder)?;
+                mounted.was_repaired = true;
+                Ok(mounted)
+            }
+        }
+    }
+
+    fn mount_as_it_is(device: &Path, folder: &Path) -> Result<Mounted, String> {
         let found = run(Command::new("losetup").args(["--find", "--show", "--direct-io=on"]).arg(device))?;
         let block_device = found.trim();
         let mounted =
@@ -51,7 +78,7 @@ impl Mounted {
         // In use it is only marked to go with its last user.
         let detached = run(Command::new("losetup").args(["--detach", block_device]));
         mounted?;
-        let mounted = Mounted { folder: folder.to_owned(), is_mounted: true };
+        let mounted = Mounted { folder: folder.to_owned(), is_mounted: true, was_repaired: false };
         detached?;
         Ok(mounted)
     }
@@ -59,6 +86,11 @@ impl Mounted {
     /// Where its files are.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// Whether it had to be mended before the kernel took it.
+    pub fn was_repaired(&self) -> bool {
+        self.was_repaired
     }
 
     /// Unmounts it.

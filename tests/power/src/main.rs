@@ -239,6 +239,7 @@ impl Run {
         let mut outcome = outcome.lock().expect("nobody panics with it");
         outcome.tried.images += tried.images;
         outcome.tried.second_losses += tried.second_losses;
+        outcome.tried.repaired += tried.repaired;
         let Some(violation) = found else { return Ok(()) };
         match violation {
             Violation::Lost(_) => outcome.lost += 1,
@@ -263,10 +264,12 @@ impl Run {
     fn report(&self, outcome: &Outcome) -> ExitCode {
         let Outcome { tried, histories, changes, flushes, written_bytes, lost, wrong } = outcome;
         println!(
-            "power: {} images, {} of them of a second loss during recovery, from {histories} histories with {changes} changes of the \
-             disk, {flushes} of them flushes, {} MiB: {lost} lost something acknowledged, {wrong} were wrong in another way",
+            "power: {} images, {} of them of a second loss during recovery and {} with a file system that e2fsck mended, from \
+             {histories} histories with {changes} changes of the disk, {flushes} of them flushes, {} MiB: {lost} lost something \
+             acknowledged, {wrong} were wrong in another way",
             tried.images,
             tried.second_losses,
+            tried.repaired,
             written_bytes >> 20
         );
         let as_it_should = match self.command_line.planted {

@@ -47,6 +47,8 @@ pub struct Tried {
     pub images: usize,
     /// Images that were left by a loss during recovery.
     pub second_losses: usize,
+    /// Images whose file system was mended before it could be mounted.
+    pub repaired: usize,
 }
 
 impl Bench {
@@ -66,7 +68,7 @@ impl Bench {
         let mut ledger = history.ledger.seen_at(moment);
         tried.images += 1;
         let ends_again = random.happens(percent(15));
-        let changes = self.try_image(&mut ledger, random, ends_again)?;
+        let changes = self.try_image(&mut ledger, random, ends_again, tried)?;
         if ends_again && self.honesty == Honesty::Honest {
             let moment = random.index(changes.max(1));
             let mut medium = self.device.medium();
@@ -75,7 +77,7 @@ impl Bench {
             drop(medium);
             tried.images += 1;
             tried.second_losses += 1;
-            self.try_image(&mut ledger.seen_at(moment), random, false)?;
+            self.try_image(&mut ledger.seen_at(moment), random, false, tried)?;
         }
         Ok(())
     }
@@ -86,9 +88,11 @@ impl Bench {
         ledger: &mut Ledger,
         random: &mut Random,
         power_goes: bool,
+        tried: &mut Tried,
     ) -> Result<usize, Violation> {
         let mounted =
             Mounted::mount(self.device.file(), &self.folder.join("mounted")).map_err(Violation::Wrong)?;
+        tried.repaired += usize::from(mounted.was_repaired());
         let cores = 1 + usize::from(random.happens(percent(20)));
         let broker = self.recipe.start(mounted.folder(), &self.folder, cores).map_err(Violation::Wrong)?;
         let judged = judge(&broker, &self.device, ledger);
@@ -113,7 +117,9 @@ impl Bench {
     pub fn keep_image(&self, path: &Path) -> Result<(), String> {
         let medium = self.device.medium();
         let bytes = medium.at_power_on();
-        std::fs::write(path, bytes).map_err(|error| format!("{}: {error}", path.display()))
+        let written =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(path, bytes));
+        written.map_err(|error| format!("{}: {error}", path.display()))
     }
 }
 
