@@ -77,6 +77,11 @@ pub struct StoreConfig {
     /// And when so many bytes were written to the segments of a shard: a start after a crash reads and writes again
     /// what stands behind the last checkpoint.
     pub checkpoint_bytes: u64,
+    /// Index entries and checksums of active segments that checkpoints hold instead of their files, per shard: each
+    /// checkpoint writes them again, and spares the syncs of three files a log.
+    pub unwritten_bytes_max: usize,
+    /// And of one log.
+    pub unwritten_bytes_of_log_max: usize,
     /// What a relaxed log was given is in the journal, and so on stable storage, after this.
     pub relaxed_commit_interval: Duration,
     /// Unless it was given much: that goes to its file only, which is synced at least this often.
@@ -123,6 +128,8 @@ impl StoreConfig {
             allocate_step_bytes_max: 8 << 20,
             checkpoint_interval: Duration::from_secs(10),
             checkpoint_bytes: 128 << 20,
+            unwritten_bytes_max: 1 << 20,
+            unwritten_bytes_of_log_max: 16 << 10,
             relaxed_commit_interval: Duration::from_millis(50),
             relaxed_flush_interval: Duration::from_millis(500),
             open_files_max: 256,
@@ -169,6 +176,8 @@ impl StoreConfig {
             allocate_step_bytes_max: 16 << 10,
             checkpoint_interval: Duration::from_millis(50),
             checkpoint_bytes: 256 << 10,
+            unwritten_bytes_max: 192,
+            unwritten_bytes_of_log_max: 64,
             relaxed_commit_interval: Duration::from_millis(5),
             relaxed_flush_interval: Duration::from_millis(20),
             open_files_max: 2,
@@ -191,6 +200,7 @@ impl StoreConfig {
         let part = |whole: usize| (whole / directory_count).max(1);
         StoreConfig {
             undurable_bytes_max: part(self.undurable_bytes_max),
+            unwritten_bytes_max: part(self.unwritten_bytes_max),
             tail_cache_bytes_max: part(self.tail_cache_bytes_max),
             open_files_max: part(self.open_files_max),
             read_ahead_windows_max: part(self.read_ahead_windows_max),

@@ -139,7 +139,7 @@ impl Image {
             SegmentFile::Log => of.position,
             SegmentFile::OffsetIndex => u64::from(of.offset_index_count) * OffsetEntry::BYTES as u64,
             SegmentFile::TimeIndex => u64::from(of.time_index_count) * TimeEntry::BYTES as u64,
-            SegmentFile::Checksums => checksum_position(of.position / BLOCK as u64),
+            SegmentFile::Checksums => checksum_position(u64::from(of.checksums_written())),
         };
         match base.0.cmp(&of.segment_base_offset) {
             Ordering::Less => false,

@@ -91,6 +91,9 @@ struct ShownPartition<'p> {
     max_timestamp: i64,
     offset_index_count: u32,
     time_index_count: u32,
+    unwritten_offset_entries: usize,
+    unwritten_time_entries: usize,
+    unwritten_checksums: usize,
     leader_epochs: &'p [(i32, i64)],
 }
 
@@ -110,6 +113,9 @@ impl ShownPartition<'_> {
             max_timestamp: record.max_timestamp,
             offset_index_count: record.offset_index_count,
             time_index_count: record.time_index_count,
+            unwritten_offset_entries: record.unwritten.offsets.len(),
+            unwritten_time_entries: record.unwritten.times.len(),
+            unwritten_checksums: record.unwritten.checksums.len(),
             leader_epochs: &record.epochs,
         }
     }
@@ -119,7 +125,8 @@ impl Report for ShownPartition<'_> {
     fn write_text(&self, sink: &mut dyn Write) -> io::Result<()> {
         writeln!(
             sink,
-            "  {}-{} ({}): offsets {} to {}, durable to {}, segment {} stable to {}, {} and {} index entries, epochs {:?}",
+            "  {}-{} ({}): offsets {} to {}, durable to {}, segment {} stable to {}, {} and {} index entries in files, \
+             {} and {} here with {} checksums, epochs {:?}",
             printable(self.topic),
             self.partition,
             self.topic_id,
@@ -130,6 +137,9 @@ impl Report for ShownPartition<'_> {
             self.segment_position,
             self.offset_index_count,
             self.time_index_count,
+            self.unwritten_offset_entries,
+            self.unwritten_time_entries,
+            self.unwritten_checksums,
             self.leader_epochs
         )
     }

@@ -1,7 +1,7 @@
 //! A checkpoint: what segments hold for certain, and from where the journal must be replayed.
 //!
 //! ```text
-//!   | magic 8 "RLCHKPT2" | length 8 | checksum 4 | zeros 12 | CheckpointBody, rkyv |      (little-endian)
+//!   | magic 8 "RLCHKPT3" | length 8 | checksum 4 | zeros 12 | CheckpointBody, rkyv |      (little-endian)
 //! ```
 //!
 //! Always true: everything a checkpoint claims was stable before it was written, and it replaces its file at
@@ -14,11 +14,10 @@ use ringlog_core::producer_state::ProducerSnapshot;
 use rkyv::rancor::Error;
 use rkyv::util::AlignedVec;
 
+use crate::format::checksums::BLOCK_BYTES;
 use crate::format::earlier_checkpoint;
 
-const MAGIC: [u8; 8] = *b"RLCHKPT2";
-/// Before block checksums.
-const EARLIER_MAGIC: [u8; 8] = *b"RLCHKPT1";
+const MAGIC: [u8; 8] = *b"RLCHKPT3";
 const HEADER_BYTES: usize = 32;
 /// The largest checkpoint that is read: far above what a shard's partitions take.
 pub const BYTES_MAX: usize = 1 << 30;
@@ -75,10 +74,12 @@ pub struct PartitionRecord {
     pub first_timestamp: Option<i64>,
     /// Bytes since the last entry of the offset index.
     pub bytes_since_index_entry: u64,
-    /// Entries of the active segment's offset index that are stable.
+    /// Entries of the active segment's offset index that are stable in its file.
     pub offset_index_count: u32,
-    /// Entries of its time index that are stable.
+    /// Entries of its time index that are stable in its file.
     pub time_index_count: u32,
+    /// What the files beside the active segment are still to be given, behind what is counted.
+    pub unwritten: Unwritten,
     /// The last entry of the time index.
     pub last_time_entry: Option<(i64, i64)>,
     /// Sealed segments that begin here or above have a checksum file.
@@ -91,10 +92,28 @@ pub struct PartitionRecord {
     pub producers: ProducerSnapshot,
 }
 
+/// What belongs into the files beside an active segment and is kept here for a while: a few entries are not worth a
+/// write and a sync of each file.
+#[derive(Clone, PartialEq, Eq, Debug, Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+pub struct Unwritten {
+    /// Entries of the offset index: last offset and position of a batch.
+    pub offsets: Vec<(i64, u32)>,
+    /// Entries of the time index: timestamp and last offset.
+    pub times: Vec<(i64, i64)>,
+    /// Checksums of whole blocks; those of the blocks before are in their file.
+    pub checksums: Vec<u32>,
+}
+
 impl PartitionRecord {
     /// Whose it is.
     pub fn partition(&self) -> TopicPartition {
         TopicPartition { topic: TopicId(self.topic_id), partition: PartitionIndex(self.partition) }
+    }
+
+    /// How many checksums of whole blocks are in the active segment's checksum file.
+    pub fn checksums_written(&self) -> u32 {
+        let whole = self.position / BLOCK_BYTES;
+        whole.saturating_sub(self.unwritten.checksums.len() as u64) as u32
     }
 
     /// The epochs as a log keeps them.
@@ -124,10 +143,13 @@ impl CheckpointBody {
         let (header, body) = bytes
             .split_at_checked(HEADER_BYTES)
             .ok_or_else(|| format!("it has only {} bytes", bytes.len()))?;
-        let is_earlier = header[..8] == EARLIER_MAGIC;
-        if header[..8] != MAGIC && !is_earlier {
-            return Err("it does not begin like a checkpoint".to_owned());
-        }
+        let parse_body: fn(&AlignedVec) -> Result<CheckpointBody, Error> =
+            match header[..8].try_into().expect("eight bytes") {
+                MAGIC => |body| rkyv::from_bytes::<CheckpointBody, Error>(body),
+                earlier_checkpoint::MAGIC_2 => earlier_checkpoint::parse_2,
+                earlier_checkpoint::MAGIC_1 => earlier_checkpoint::parse_1,
+                _ => return Err("it does not begin like a checkpoint".to_owned()),
+            };
         let length = u64::from_le_bytes(header[8..16].try_into().expect("eight bytes"));
         if length != body.len() as u64 {
             return Err(format!("it announces {length} bytes and has {}", body.len()));
@@ -139,11 +161,7 @@ impl CheckpointBody {
         }
         let mut aligned = AlignedVec::<16>::with_capacity(body.len());
         aligned.extend_from_slice(body);
-        let body = match is_earlier {
-            true => earlier_checkpoint::parse(&aligned),
-            false => rkyv::from_bytes::<CheckpointBody, Error>(&aligned),
-        };
-        body.map_err(|error| format!("its structure is wrong: {error}"))
+        parse_body(&aligned).map_err(|error| format!("its structure is wrong: {error}"))
     }
 }
 
@@ -170,6 +188,7 @@ mod tests {
             position: 900,
             epochs: vec![(0, 0), (2, 7)],
             last_time_entry: Some((5, 6)),
+            unwritten: Unwritten { offsets: vec![(3, 17)], times: vec![(5, 6)], checksums: vec![7] },
             ..PartitionRecord::default()
         };
         CheckpointBody {

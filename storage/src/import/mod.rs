@@ -33,7 +33,7 @@ use ringlog_core::record_batch::{RawBatch, validate_stored};
 use crate::config::LogConfig;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::index::index_bytes;
-use crate::log::segment::{GrowingSegment, epoch_goes_back, passed_count};
+use crate::log::segment::{GrowingSegment, IndexFiles, epoch_goes_back, passed_count};
 use crate::log::state::sealed_digest;
 use crate::log::writer::pending_checksums;
 use crate::log::{LogIdentity, SegmentSummary};
@@ -247,7 +247,7 @@ impl LogImport {
             producers: self.producers.to_snapshot(),
             ..empty_record(&self.identity)
         };
-        GrowingSegment::new(self.identity.id, end_offset).fill_record(&mut record);
+        GrowingSegment::new(self.identity.id, end_offset).fill_record(&mut record, IndexFiles::AreCompleted);
         ImportedLog {
             record,
             leader_epochs: epochs.to_checkpoint(),

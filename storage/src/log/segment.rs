@@ -10,9 +10,8 @@ use ringlog_core::record_batch::BatchHeader;
 use ringlog_core::time::Timestamp;
 
 use crate::config::LogConfig;
-use crate::disk::BLOCK;
-use crate::format::checkpoint::PartitionRecord;
-use crate::format::checksums::{SegmentSeed, digest_append};
+use crate::format::checkpoint::{PartitionRecord, Unwritten};
+use crate::format::checksums::{CHECKSUM_BYTES, SegmentSeed, digest_append};
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry};
 use crate::log::SegmentSummary;
 
@@ -33,8 +32,8 @@ pub(crate) struct GrowingIndex<T> {
 }
 
 impl<T: IndexEntry> GrowingIndex<T> {
-    fn new(written: u32, last: Option<T>) -> GrowingIndex<T> {
-        GrowingIndex { written, pending: Vec::new(), last }
+    fn new(written: u32, pending: Vec<T>, last: Option<T>) -> GrowingIndex<T> {
+        GrowingIndex { written, pending, last }
     }
 
     fn push(&mut self, entry: T) {
@@ -45,6 +44,12 @@ impl<T: IndexEntry> GrowingIndex<T> {
     /// Bytes of the whole index.
     pub fn bytes(&self) -> u64 {
         (u64::from(self.written) + self.pending.len() as u64) * T::BYTES as u64
+    }
+
+    /// The first `count` of what was to be written is in the file.
+    pub fn note_written(&mut self, count: usize) {
+        self.written += count as u32;
+        self.pending.drain(..count);
     }
 }
 
@@ -92,6 +97,15 @@ impl GrowingChecksums {
     pub fn seed(&self) -> SegmentSeed {
         self.seed
     }
+}
+
+/// Whose entries a record counts that are not in their files yet.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum IndexFiles {
+    /// They are written before the record is believed.
+    AreCompleted,
+    /// They are kept in the record.
+    StayBehind,
 }
 
 /// What decides about a segment by time, besides its records.
@@ -142,20 +156,28 @@ impl GrowingSegment {
             max_timestamp_last_offset: base_offset,
             first_timestamp: None,
             bytes_since_index_entry: 0,
-            offsets: GrowingIndex::new(0, None),
-            times: GrowingIndex::new(0, None),
+            offsets: GrowingIndex::new(0, Vec::new(), None),
+            times: GrowingIndex::new(0, Vec::new(), None),
             checksums: Some(GrowingChecksums::new(partition, base_offset)),
         }
     }
 
     /// The segment as a checkpoint left it.
     pub fn of_record(record: &PartitionRecord) -> GrowingSegment {
-        let last_time = record.last_time_entry.map(|(timestamp, offset)| TimeEntry {
+        let time_entry = |(timestamp, offset): (i64, i64)| TimeEntry {
             timestamp: Timestamp(timestamp),
             last_offset: Offset(offset),
-        });
+        };
+        let offset_entry =
+            |(offset, position): (i64, u32)| OffsetEntry { last_offset: Offset(offset), position };
+        let Unwritten { offsets, times, checksums } = &record.unwritten;
+        let (offsets, times) = (offsets.iter().copied(), times.iter().copied());
+        let offsets = GrowingIndex::new(record.offset_index_count, offsets.map(offset_entry).collect(), None);
+        let last_time = record.last_time_entry.map(time_entry);
+        let times = GrowingIndex::new(record.time_index_count, times.map(time_entry).collect(), last_time);
         let checksums = record.open_checksums.map(|(open, digest)| GrowingChecksums {
-            written: (record.position / BLOCK) as u32,
+            written: record.checksums_written(),
+            pending: checksums.clone(),
             open,
             digest,
             ..GrowingChecksums::new(record.partition(), Offset(record.segment_base_offset))
@@ -168,21 +190,44 @@ impl GrowingSegment {
             max_timestamp_last_offset: Offset(record.max_timestamp_last_offset),
             first_timestamp: record.first_timestamp.map(Timestamp),
             bytes_since_index_entry: record.bytes_since_index_entry,
-            offsets: GrowingIndex::new(record.offset_index_count, None),
-            times: GrowingIndex::new(record.time_index_count, last_time),
+            offsets,
+            times,
         }
     }
 
-    /// Puts what a checkpoint must remember of the segment into `record`, all pending index entries counted.
-    pub fn fill_record(&self, record: &mut PartitionRecord) {
+    /// Bytes of index entries and checksums that are not in their files.
+    pub fn unwritten_bytes(&self) -> usize {
+        let checksums = self.checksums.as_ref().map_or(0, |checksums| checksums.pending.len());
+        self.offsets.pending.len() * OffsetEntry::BYTES
+            + self.times.pending.len() * TimeEntry::BYTES
+            + checksums * CHECKSUM_BYTES
+    }
+
+    /// Puts what a checkpoint must remember of the segment into `record`.
+    pub fn fill_record(&self, record: &mut PartitionRecord, files: IndexFiles) {
         record.segment_base_offset = self.base_offset.0;
         record.position = self.size;
         record.max_timestamp = self.max_timestamp.0;
         record.max_timestamp_last_offset = self.max_timestamp_last_offset.0;
         record.first_timestamp = self.first_timestamp.map(|timestamp| timestamp.0);
         record.bytes_since_index_entry = self.bytes_since_index_entry;
-        record.offset_index_count = self.offsets.written + self.offsets.pending.len() as u32;
-        record.time_index_count = self.times.written + self.times.pending.len() as u32;
+        (record.offset_index_count, record.time_index_count) = (self.offsets.written, self.times.written);
+        record.unwritten = Unwritten::default();
+        match files {
+            IndexFiles::AreCompleted => {
+                record.offset_index_count += self.offsets.pending.len() as u32;
+                record.time_index_count += self.times.pending.len() as u32;
+            }
+            IndexFiles::StayBehind => {
+                let (offsets, times) = (self.offsets.pending.iter(), self.times.pending.iter());
+                let checksums = self.checksums.as_ref();
+                record.unwritten = Unwritten {
+                    offsets: offsets.map(|entry| (entry.last_offset.0, entry.position)).collect(),
+                    times: times.map(|entry| (entry.timestamp.0, entry.last_offset.0)).collect(),
+                    checksums: checksums.map_or(Vec::new(), |checksums| checksums.pending.clone()),
+                };
+            }
+        }
         record.open_checksums = self.checksums.as_ref().map(|checksums| (checksums.open, checksums.digest));
         record.last_time_entry = self.times.last.map(|entry| (entry.timestamp.0, entry.last_offset.0));
     }

@@ -29,7 +29,7 @@ use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::log::SegmentSummary;
 use crate::log::segment::{
-    GrowingSegment, SegmentAge, checksums_from_after, passed_count, segment_jitter_ms,
+    GrowingSegment, IndexFiles, SegmentAge, checksums_from_after, passed_count, segment_jitter_ms,
 };
 use crate::log::tail::{Mark, Parts, SegmentWritten, Tail, Taken};
 
@@ -170,6 +170,8 @@ pub(crate) struct FlushTarget {
     pub answers: u64,
     pub size: u64,
     pub record: PartitionRecord,
+    /// Whether the record waits for the files beside the segment.
+    pub files: IndexFiles,
 }
 
 /// A partition's log at one moment.
@@ -535,7 +537,7 @@ impl LogState {
     }
 
     /// What a checkpoint may claim once everything appended so far is stable.
-    pub fn record(&self) -> PartitionRecord {
+    pub fn record(&self, files: IndexFiles) -> PartitionRecord {
         let mut record = PartitionRecord {
             topic_id: self.partition.topic.0,
             topic: self.checkpointed.topic.clone(),
@@ -549,7 +551,7 @@ impl LogState {
             producers: self.producers.to_snapshot(),
             ..PartitionRecord::default()
         };
-        self.active().growing.fill_record(&mut record);
+        self.active().growing.fill_record(&mut record, files);
         record
     }
 

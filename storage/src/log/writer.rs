@@ -4,7 +4,8 @@
 //! ```text
 //!   oldest open segment ──► sealed? write all, cut to length, sync, index ──► summary
 //!                      └──► active? direct write asked for ──► one stable write
-//!                                   flush asked for        ──► write all, sync, index ──► checkpoint may claim it
+//!                                   flush asked for        ──► write all, sync, index if there is much
+//!                                                              ──► checkpoint may claim it, and keeps the little
 //!                                   many whole blocks      ──► one large write, not synced
 //! ```
 //!
@@ -25,7 +26,7 @@ use crate::format::checksums::{
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry, index_bytes};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::LogShared;
-use crate::log::segment::GrowingSegment;
+use crate::log::segment::{GrowingSegment, IndexFiles};
 use crate::log::state::{FlushTarget, LogState};
 use crate::log::tail::Parts;
 use crate::store::space::WhenSpent;
@@ -180,11 +181,16 @@ fn plan_flush<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> O
         if state.writer.flushes_wanted == state.writer.flushes_done {
             return None;
         }
-        let (answers, size, record) = (state.writer.flushes_wanted, state.active().size(), state.record());
-        state.writer.flush = Some(FlushTarget { answers, size, record });
+        let files = match state.active().growing.unwritten_bytes() > store.unwritten_bytes_max() {
+            true => IndexFiles::AreCompleted,
+            false => IndexFiles::StayBehind,
+        };
+        let (answers, size, record) =
+            (state.writer.flushes_wanted, state.active().size(), state.record(files));
+        state.writer.flush = Some(FlushTarget { answers, size, record, files });
     }
     let target = state.writer.flush.as_ref().expect("just set");
-    let (size, active) = (target.size, state.active());
+    let (size, files, active) = (target.size, target.files, state.active());
     let counts = (target.record.offset_index_count, target.record.time_index_count);
     if active.base_offset().0 != target.record.segment_base_offset {
         // The segment was rolled while the flush was under way and is drained by now: begin anew.
@@ -197,7 +203,9 @@ fn plan_flush<E: Environment>(state: &mut LogState, store: &StoreShared<E>) -> O
     if active.synced < size {
         return Some(Step::Sync { segment: active.base_offset(), end: active.written });
     }
-    if let Some(step) = plan_indexes(state, 0, Some(counts)).or_else(|| plan_checksums(state, 0, size)) {
+    if files == IndexFiles::AreCompleted
+        && let Some(step) = plan_indexes(state, 0, Some(counts)).or_else(|| plan_checksums(state, 0, size))
+    {
         return Some(step);
     }
     if std::mem::take(&mut state.epochs_changed) {
@@ -340,10 +348,8 @@ async fn execute<E: Environment>(
             write_index(store, log, segment, SegmentFile::TimeIndex, &times, is_sealed).await?;
             change(log, segment, |open| {
                 open.is_indexed |= is_sealed;
-                open.growing.offsets.written += offsets.entries.len() as u32;
-                open.growing.offsets.pending.drain(..offsets.entries.len());
-                open.growing.times.written += times.entries.len() as u32;
-                open.growing.times.pending.drain(..times.entries.len());
+                open.growing.offsets.note_written(offsets.entries.len());
+                open.growing.times.note_written(times.entries.len());
             });
         }
         Step::Checksums { segment, checksums } => {

@@ -43,7 +43,8 @@ use crate::format::commit::{CommitEntry, EntryKind};
 use crate::format::index::{IndexEntry, OffsetEntry, index_bytes, parse_index};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::segment::{
-    GrowingChecksums, GrowingIndex, GrowingSegment, checksums_from_after, epoch_goes_back, passed_count,
+    GrowingChecksums, GrowingIndex, GrowingSegment, IndexFiles, checksums_from_after, epoch_goes_back,
+    passed_count,
 };
 use crate::log::state::sealed_digest;
 use crate::log::writer::{pending_checksums, write_checksums};
@@ -648,7 +649,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             .skip_while(|(base, _)| **base == active)
             .map(|(base, _)| *base)
             .collect();
-        let mut repair = None;
+        let (mut repair, mut index_files) = (None, IndexFiles::StayBehind);
         if self.has_changed || length != Some(size) || !beyond.is_empty() {
             let bytes_cut = length.unwrap_or(0).saturating_sub(size)
                 + beyond.iter().map(|base_offset| self.segments[base_offset]).sum::<u64>();
@@ -656,6 +657,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             self.write_found().await?;
             let growing = self.growing.clone();
             self.cut_segment(&growing, false).await?;
+            index_files = IndexFiles::AreCompleted;
             replace_file(
                 self.env,
                 &leader_epoch_checkpoint(&self.path),
@@ -670,7 +672,7 @@ impl<'a, E: Environment> Replay<'a, E> {
                 bytes_cut,
             });
         }
-        let (record, leftovers) = (self.record(), self.leftovers());
+        let (record, leftovers) = (self.record(index_files), self.leftovers());
         let (sealed, lost_checksums) = (self.sealed, self.lost_checksums);
         Ok(RecoveredPartition { record, sealed, damage: None, repair, lost_checksums, leftovers })
     }
@@ -688,7 +690,7 @@ impl<'a, E: Environment> Replay<'a, E> {
         Ok(())
     }
 
-    fn record(&self) -> PartitionRecord {
+    fn record(&self, files: IndexFiles) -> PartitionRecord {
         let mut record = PartitionRecord {
             log_start_offset: self.log_start_offset.0,
             end_offset: self.end_offset.0,
@@ -698,7 +700,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             producers: self.producers.to_snapshot(),
             ..self.base.clone()
         };
-        self.growing.fill_record(&mut record);
+        self.growing.fill_record(&mut record, files);
         record
     }
 }

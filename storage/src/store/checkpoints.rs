@@ -25,7 +25,7 @@ use crate::format::checkpoint::CheckpointBody;
 use crate::format::index::{IndexEntry, index_bytes};
 use crate::format::names::{SegmentFile, segment_path, shard_checkpoint};
 use crate::log::LogShared;
-use crate::log::segment::GrowingIndex;
+use crate::log::segment::{GrowingIndex, IndexFiles};
 use crate::log::writer::{flush, kick, pending_checksums, write_checksums};
 use crate::signal::Signal;
 use crate::store::journal::JournalMark;
@@ -288,7 +288,8 @@ async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>)
         let mut state = log.state.borrow_mut();
         let active = state.active();
         // A segment begun and still empty has no file yet.
-        let is_exact = active.is_created && active.allocated == active.size();
+        let is_exact =
+            active.is_created && active.allocated == active.size() && active.growing.unwritten_bytes() == 0;
         if state.damage.is_some() || state.is_closed || is_exact {
             return Ok(());
         }
@@ -314,7 +315,7 @@ async fn finish<E: Environment>(store: &Rc<StoreShared<E>>, log: &Rc<LogShared>)
     let mut state = log.state.borrow_mut();
     let active = state.active_mut();
     active.allocated = size;
-    state.checkpointed = state.record();
+    state.checkpointed = state.record(IndexFiles::AreCompleted);
     Ok(())
 }
 

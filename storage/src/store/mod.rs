@@ -369,6 +369,12 @@ impl<E: Environment> StoreShared<E> {
         self.config.write_behind_bytes
     }
 
+    /// How much of a log's index entries and checksums may stand in checkpoints instead of their files.
+    pub fn unwritten_bytes_max(&self) -> usize {
+        let share = self.config.unwritten_bytes_max / self.logs.borrow().len().max(1);
+        share.min(self.config.unwritten_bytes_of_log_max)
+    }
+
     /// By how much a segment file grows at most: where there is little room, by no more than it needs.
     pub fn allocate_step_bytes_max(&self) -> u64 {
         match self.space.is_short() {

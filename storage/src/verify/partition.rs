@@ -12,7 +12,9 @@ use super::segment::{self, Checksums, Expected, Index, Walked};
 use super::{Files, Level, Look};
 use crate::disk::BLOCK;
 use crate::format::checkpoint::PartitionRecord;
-use crate::format::checksums::{ChecksumFile, SegmentSeed, checksum_count, checksum_position, digest_of};
+use crate::format::checksums::{
+    ChecksumFile, SegmentSeed, checksum_count, checksum_position, digest_append, digest_of,
+};
 use crate::format::index::IndexEntry;
 use crate::format::names::{
     SegmentFile, is_deleted_directory, is_stray_directory, leader_epoch_checkpoint,
@@ -286,7 +288,11 @@ impl LogLook<'_> {
             look.notice(&path, "there is none until the segment is sealed", CHECKSUMS);
             return Ok(None);
         };
-        let count = (record.position / BLOCK) as usize;
+        let count = record.checksums_written() as usize;
+        let unwritten = &record.unwritten.checksums;
+        let digest_with = |written: &[u32]| {
+            unwritten.iter().fold(digest_of(written), |digest, next| digest_append(digest, *next))
+        };
         let mut checksums = Vec::new();
         if count > 0 {
             let bytes = match self.has(&path) {
@@ -299,7 +305,7 @@ impl LogLook<'_> {
                 Ok(file) if file.checksums.len() < count => {
                     Some(format!("it has {} checksums of {count}", file.checksums.len()))
                 }
-                Ok(file) if digest_of(&file.checksums[..count]) != digest => {
+                Ok(file) if digest_with(&file.checksums[..count]) != digest => {
                     Some("its checksums are not those that the checkpoint knows".to_owned())
                 }
                 Ok(file) => {
@@ -313,6 +319,7 @@ impl LogLook<'_> {
                 return Ok(None);
             }
         }
+        checksums.extend_from_slice(unwritten);
         if !record.position.is_multiple_of(BLOCK) {
             checksums.push(open);
         }
