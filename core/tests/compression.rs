@@ -213,6 +213,10 @@ mod zstd_frames {
     fn streamed(text: &[u8], window_log: u32) -> Vec<u8> {
         let mut context = CCtx::create();
         context.set_parameter(CParameter::WindowLog(window_log)).expect("a window");
+        streamed_by(context, text)
+    }
+
+    fn streamed_by(mut context: CCtx<'_>, text: &[u8]) -> Vec<u8> {
         let mut frame = Vec::with_capacity(zstd_safe::compress_bound(text.len()) + 1024);
         let mut input = InBuffer::around(text);
         while input.pos() < text.len() {
@@ -244,9 +248,23 @@ mod zstd_frames {
     #[test]
     fn a_window_above_the_limit_is_refused_before_it_is_allocated() {
         let text = lines(400_000);
-        assert_eq!(opened(Codec::Zstd, &streamed(&text, 23)).as_ref(), Ok(&text), "8 MiB is allowed");
-        let fault = opened(Codec::Zstd, &streamed(&text, 24)).expect_err("16 MiB is not");
+        assert_eq!(opened(Codec::Zstd, &streamed(&text, 27)).as_ref(), Ok(&text), "128 MiB is allowed");
+        let fault = opened(Codec::Zstd, &streamed(&text, 28)).expect_err("256 MiB is not");
         assert!(matches!(fault, CompressionFault::Unreadable { .. }), "{fault}");
+    }
+
+    #[test]
+    fn what_the_highest_levels_write_is_read() {
+        let text = lines(40_000);
+        for level in [19, 20, 21, 22] {
+            let mut context = CCtx::create();
+            context.set_parameter(CParameter::CompressionLevel(level)).expect("a level");
+            assert_eq!(
+                opened(Codec::Zstd, &streamed_by(context, &text)).as_ref(),
+                Ok(&text),
+                "level {level}"
+            );
+        }
     }
 
     #[test]

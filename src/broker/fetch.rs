@@ -22,7 +22,7 @@ use ringlog_storage::{AtLeastOne, ReadError, ReadRecords};
 
 use crate::broker::calls::{CallTicket, ReplyTo};
 use crate::broker::message::{Answer, FetchCall, FetchRefused, Fetched, PartitionFetch, PartitionRecords};
-use crate::broker::partition::Partition;
+use crate::broker::partition::{Partition, UnknownEpoch};
 use crate::broker::refusals::read_refusal;
 use crate::broker::shard::Shard;
 
@@ -32,9 +32,22 @@ pub(super) struct FetchesUnderWay {
     hurries: RefCell<BTreeMap<(u16, CallTicket), Rc<Hurry>>>,
 }
 
+impl FetchesUnderWay {
+    /// Lets a fetch be hurried from now on. It is known before it runs: who hurries it may be read in the same turn.
+    pub fn begin(&self, reply_to: ReplyTo) -> Rc<Hurry> {
+        let hurry = Rc::new(Hurry::default());
+        self.hurries.borrow_mut().insert((reply_to.shard.0, reply_to.ticket), hurry.clone());
+        hurry
+    }
+
+    fn end(&self, reply_to: ReplyTo) {
+        self.hurries.borrow_mut().remove(&(reply_to.shard.0, reply_to.ticket));
+    }
+}
+
 /// "Answer now with what is there."
 #[derive(Default)]
-struct Hurry {
+pub(super) struct Hurry {
     hurried: Cell<bool>,
     waker: RefCell<Option<Waker>>,
 }
@@ -60,14 +73,11 @@ enum Look<E: Environment> {
 
 impl<E: Environment> Shard<E> {
     /// Reads from partitions of this shard and answers.
-    pub(super) async fn fetch(self: Rc<Self>, call: FetchCall, reply_to: ReplyTo) {
-        let hurry = Rc::new(Hurry::default());
-        let under_way = (reply_to.shard.0, reply_to.ticket);
-        self.fetches_under_way.hurries.borrow_mut().insert(under_way, hurry.clone());
-        let waited = self.wait_for_bytes(&call, &hurry).await;
-        self.fetches_under_way.hurries.borrow_mut().remove(&under_way);
+    pub(super) async fn fetch(self: Rc<Self>, call: FetchCall, hurry: Rc<Hurry>, reply_to: ReplyTo) {
+        let (waited, readable_bytes) = self.wait_for_bytes(&call, &hurry).await;
+        self.fetches_under_way.end(reply_to);
         let fetched = self.read(&call).await;
-        self.answer(reply_to, Answer::Fetched { fetched, waited });
+        self.answer(reply_to, Answer::Fetched { fetched, readable_bytes, waited });
     }
 
     /// Lets a fetch of another shard answer at once; it may have answered already.
@@ -82,21 +92,16 @@ impl<E: Environment> Shard<E> {
     }
 
     /// Returns when the call's bytes are readable, when waiting for them makes no sense, or when it must not
-    /// wait any longer; how long it waited.
-    async fn wait_for_bytes(&self, call: &FetchCall, hurry: &Hurry) -> Duration {
+    /// wait any longer: how long it waited, and how much is readable then.
+    async fn wait_for_bytes(&self, call: &FetchCall, hurry: &Hurry) -> (Duration, usize) {
         let began = self.env.now();
         let mut now = began;
-        while !hurry.hurried.get() && !self.is_stopping() && now < call.deadline {
-            let mut readable_bytes = 0;
-            for fetch in &call.partitions {
-                match self.look(fetch) {
-                    Look::Readable { bytes, .. } => readable_bytes += bytes,
-                    Look::Refused(_) | Look::Diverged { .. } => return now.since(began),
-                }
-            }
-            if readable_bytes >= call.bytes_needed {
-                break;
-            }
+        loop {
+            let may_wait = !hurry.hurried.get() && !self.is_stopping() && now < call.deadline;
+            let readable_bytes = match self.readable_bytes(call) {
+                Some(bytes) if bytes < call.bytes_needed && may_wait => bytes,
+                readable => return (now.since(began), readable.unwrap_or(0)),
+            };
             let partitions = call.partitions.iter().map(|fetch| fetch.partition).collect();
             let more = self.waiting_fetches.wait(partitions, call.bytes_needed - readable_bytes);
             let too_late = std::pin::pin!(self.env.sleep_until(call.deadline));
@@ -104,7 +109,14 @@ impl<E: Environment> Shard<E> {
             select(more, select(too_late, hurried)).await;
             now = self.env.now();
         }
-        now.since(began)
+    }
+
+    /// What could be read now, of each partition no more than is wanted of it; `None` if there is something else to be told.
+    fn readable_bytes(&self, call: &FetchCall) -> Option<usize> {
+        call.partitions.iter().try_fold(0, |sum: usize, fetch| match self.look(fetch) {
+            Look::Readable { bytes, .. } => Some(sum.saturating_add(bytes)),
+            Look::Refused(_) | Look::Diverged { .. } => None,
+        })
     }
 
     fn look(&self, fetch: &PartitionFetch) -> Look<E> {
@@ -115,12 +127,15 @@ impl<E: Environment> Shard<E> {
         if let Err(refusal) = partition.check_epoch(fetch.current_leader_epoch) {
             return Look::Refused(FetchRefused::new(refusal));
         }
-        if let Some((epoch, end_offset)) = partition.divergence(fetch) {
-            return Look::Diverged { partition, epoch, end_offset };
-        }
+        let is_known = match partition.divergence(fetch) {
+            Ok(Some((epoch, end_offset))) => return Look::Diverged { partition, epoch, end_offset },
+            Ok(None) => true,
+            // Whatever the client has read, it was not this log (F20).
+            Err(UnknownEpoch) => false,
+        };
         let log_start_offset = partition.log.log_start_offset();
         let log_end_offset = partition.log.log_end_offset();
-        if fetch.fetch_offset < log_start_offset || fetch.fetch_offset > log_end_offset {
+        if !is_known || fetch.fetch_offset < log_start_offset || fetch.fetch_offset > log_end_offset {
             return Look::Refused(FetchRefused {
                 refusal: Refusal::OffsetOutOfRange {
                     offset: fetch.fetch_offset,
@@ -133,7 +148,8 @@ impl<E: Environment> Shard<E> {
         }
         let high_watermark = partition.high_watermark();
         let bytes = if fetch.fetch_offset < high_watermark {
-            partition.log.readable_bytes(fetch.fetch_offset, high_watermark).min(fetch.bytes_max)
+            // A client that wants no bytes gets one batch all the same (F1).
+            partition.log.readable_bytes(fetch.fetch_offset, high_watermark).min(fetch.bytes_max).max(1)
         } else {
             0
         };

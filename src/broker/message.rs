@@ -102,6 +102,8 @@ pub enum Answer {
     Fetched {
         /// What was read.
         fetched: Vec<Fetched>,
+        /// What could be read before: at a segment's end more than was read (F4).
+        readable_bytes: usize,
         /// How long it waited for data.
         waited: Duration,
     },

@@ -26,6 +26,9 @@ use crate::broker::places::DirectoryIndex;
 use crate::broker::refusals::append_refusal;
 use crate::broker::refused_producers::RefusedProducers;
 
+/// A leader epoch that a log cannot tell the end of.
+pub struct UnknownEpoch;
+
 /// A partition this shard owns and this broker leads.
 pub struct Partition<E: Environment> {
     /// Its identity.
@@ -118,13 +121,16 @@ impl<E: Environment> Partition<E> {
     }
 
     /// Where a client's log parts from this one, if it does (F20).
-    pub fn divergence(&self, fetch: &PartitionFetch) -> Option<(LeaderEpoch, Offset)> {
+    ///
+    /// # Errors
+    /// This log knows nothing of the epoch that the client's last record has.
+    pub fn divergence(&self, fetch: &PartitionFetch) -> Result<Option<(LeaderEpoch, Offset)>, UnknownEpoch> {
         if fetch.last_fetched_epoch == LeaderEpoch::UNKNOWN {
-            return None;
+            return Ok(None);
         }
-        let (epoch, end_offset) = self.log.epoch_end_offset(fetch.last_fetched_epoch)?;
+        let (epoch, end_offset) = self.log.epoch_end_offset(fetch.last_fetched_epoch).ok_or(UnknownEpoch)?;
         let diverges = epoch < fetch.last_fetched_epoch || end_offset < fetch.fetch_offset;
-        diverges.then_some((epoch, end_offset))
+        Ok(diverges.then_some((epoch, end_offset)))
     }
 
     /// Puts a batch behind those that wait for the log, if there are any.

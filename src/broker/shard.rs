@@ -299,7 +299,10 @@ impl<E: Environment> Shard<E> {
     fn take_call(self: &Rc<Self>, call: Call, reply_to: ReplyTo) {
         match call {
             Call::Produce(call) => self.produce(call, reply_to),
-            Call::Fetch(call) => self.env.spawn(TaskClass::Network, self.clone().fetch(call, reply_to)),
+            Call::Fetch(call) => {
+                let hurry = self.fetches_under_way.begin(reply_to);
+                self.env.spawn(TaskClass::Network, self.clone().fetch(call, hurry, reply_to));
+            }
             Call::HurryFetch(ticket) => {
                 self.hurry_fetch(ReplyTo { shard: reply_to.shard, ticket });
                 self.answer(reply_to, Answer::Done);

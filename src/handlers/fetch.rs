@@ -251,10 +251,12 @@ async fn read_enough<E: Environment>(
     appetite: Appetite,
 ) -> (Vec<PartitionResult>, Duration) {
     let mut waited = Duration::ZERO;
+    let mut owners = by_owner(shard, wanted);
     loop {
-        let (results, waited_now) = read_once(shard, wanted, appetite).await;
+        let (results, waited_now) = read_once(shard, wanted, &mut owners, appetite).await;
         waited += waited_now;
-        let bytes: usize = results.iter().flatten().map(|records| records.record_bytes).sum();
+        // As in Kafka what counts is what could be read, not what was: a read ends with a whole batch, and with its segment.
+        let bytes: usize = owners.iter().map(|owner| owner.readable_bytes).sum();
         let telling =
             results.iter().any(|result| !matches!(result, Ok(records) if records.diverging.is_none()));
         if bytes >= appetite.bytes_min
@@ -267,26 +269,44 @@ async fn read_enough<E: Environment>(
     }
 }
 
-/// Asks each owner once; the first with its share of the bytes makes the others answer at once.
-async fn read_once<E: Environment>(
-    shard: &Rc<Shard<E>>,
-    wanted: &[Result<PartitionFetch, Refusal>],
-    appetite: Appetite,
-) -> (Vec<PartitionResult>, Duration) {
+/// A shard that owns wanted partitions.
+struct Owner {
+    shard: ShardIndex,
+    partitions: Vec<PartitionFetch>,
+    /// What it could have read when it was asked last.
+    readable_bytes: usize,
+}
+
+fn by_owner<E: Environment>(shard: &Shard<E>, wanted: &[Result<PartitionFetch, Refusal>]) -> Vec<Owner> {
     let mut by_owner: Vec<(ShardIndex, Vec<PartitionFetch>)> = Vec::new();
     for fetch in wanted.iter().flatten() {
         push_to_owner(&mut by_owner, shard.owner_of(&fetch.partition), *fetch);
     }
+    let owner = |(shard, partitions)| Owner { shard, partitions, readable_bytes: 0 };
+    by_owner.into_iter().map(owner).collect()
+}
+
+/// Asks each owner once; the first with its share of the bytes makes the others answer at once. What an owner was seen to
+/// have counts as had: it is asked for that and its share of what is missing, so that no round is answered as the last one.
+async fn read_once<E: Environment>(
+    shard: &Rc<Shard<E>>,
+    wanted: &[Result<PartitionFetch, Refusal>],
+    owners: &mut [Owner],
+    appetite: Appetite,
+) -> (Vec<PartitionResult>, Duration) {
     let at_once = wanted.is_empty() || wanted.iter().any(Result::is_err);
-    let bytes_needed = if at_once { 0 } else { appetite.bytes_min.div_ceil(by_owner.len().max(1)) };
-    let mut owners = Vec::with_capacity(by_owner.len());
-    let mut calls = Vec::with_capacity(by_owner.len());
-    for (owner, partitions) in by_owner {
+    let had: usize = owners.iter().map(|owner| owner.readable_bytes).sum();
+    let share = appetite.bytes_min.saturating_sub(had).div_ceil(owners.len().max(1));
+    let mut tickets = Vec::with_capacity(owners.len());
+    let mut calls = Vec::with_capacity(owners.len());
+    for (index, owner) in owners.iter().enumerate() {
         let Appetite { bytes_max, deadline, .. } = appetite;
+        let bytes_needed = if at_once { 0 } else { owner.readable_bytes + share };
+        let partitions = owner.partitions.clone();
         let call =
-            shard.call(owner, Call::Fetch(FetchCall { partitions, bytes_max, bytes_needed, deadline }));
-        owners.push((owner, call.ticket()));
-        calls.push(call);
+            shard.call(owner.shard, Call::Fetch(FetchCall { partitions, bytes_max, bytes_needed, deadline }));
+        tickets.push(call.ticket());
+        calls.push(call.map(move |answer| (index, answer)));
     }
     let mut results: Vec<Option<PartitionResult>> = wanted
         .iter()
@@ -294,13 +314,13 @@ async fn read_once<E: Environment>(
         .collect();
     let (mut hurried, mut waited) = (false, Duration::ZERO);
     while !calls.is_empty() {
-        let (answer, _, rest) = select_all(calls).await;
+        let ((index, answer), _, rest) = select_all(calls).await;
         calls = rest;
-        waited = waited.max(note(&mut results, answer));
+        waited = waited.max(note(&mut results, &mut owners[index], answer));
         if !hurried && !calls.is_empty() {
             hurried = true;
-            for (owner, ticket) in &owners {
-                shard.call(*owner, Call::HurryFetch(*ticket)).now_or_never();
+            for (owner, ticket) in owners.iter().zip(&tickets) {
+                shard.call(owner.shard, Call::HurryFetch(*ticket)).now_or_never();
             }
         }
     }
@@ -309,10 +329,11 @@ async fn read_once<E: Environment>(
 }
 
 /// Puts what one owner read in its place; how long that owner waited for data.
-fn note(results: &mut [Option<PartitionResult>], answer: Answer) -> Duration {
-    let Answer::Fetched { fetched, waited } = answer else {
+fn note(results: &mut [Option<PartitionResult>], owner: &mut Owner, answer: Answer) -> Duration {
+    let Answer::Fetched { fetched, readable_bytes, waited } = answer else {
         unreachable!("a fetch is answered with what was fetched")
     };
+    owner.readable_bytes = readable_bytes;
     for Fetched { index, result } in fetched {
         results[index] = Some(result);
     }

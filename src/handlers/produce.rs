@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use ringlog_core::ids::{PartitionIndex, ShardIndex, TopicName, TopicPartition};
 use ringlog_core::metadata::{MetadataImage, TopicImage};
+use ringlog_core::record_batch::BatchHeader;
 use ringlog_core::refusal::{Refusal, error_code_at, error_code_for};
 use ringlog_core::time::{Instant, Timestamp};
 use ringlog_net::connection::{Outcome, Reply};
@@ -145,10 +146,15 @@ fn place(
 ) -> Result<PartitionProduce, Refusal> {
     let partition_index = PartitionIndex(data.index);
     topic.partition(partition_index).ok_or(Refusal::UnknownTopicOrPartition)?;
+    let records = data.records.unwrap_or(&[]);
+    if BatchHeader::parse(records).is_ok_and(|header| header.attributes().is_transactional()) {
+        // Nobody could end its transaction: read-committed readers of its files would wait for ever.
+        return Err(Refusal::TransactionsUnavailable);
+    }
     Ok(PartitionProduce {
         index,
         partition: TopicPartition { topic: topic.id, partition: partition_index },
-        records: request.body.slice_of(data.records.unwrap_or(&[])),
+        records: request.body.slice_of(records),
     })
 }
 

@@ -5,7 +5,11 @@ use std::time::Duration;
 use ringlog_net::protocol::ApiKey;
 use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic};
 
-use crate::harness::{Client, TOPIC, batch, beside, fetch_request, produce_request, records_of, with_broker};
+use ringlog_runtime::memory::{MemoryWorld, Options};
+
+use crate::harness::{
+    Client, TOPIC, batch, beside, fetch_request, produce_request, records_of, with_broker, with_broker_in,
+};
 
 /// What a session's request names: partitions with offsets, forgotten partitions.
 fn in_session(id: i32, epoch: i32, partitions: &[(i32, i64)], forgotten: &[i32]) -> FetchRequest<'static> {
@@ -51,6 +55,23 @@ fn f1_the_first_partition_with_records_may_exceed_every_bound_by_one_batch() {
 }
 
 #[test]
+fn f1_a_client_that_wants_no_bytes_gets_one_batch_all_the_same() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let records = batch(&["a"]);
+        client.produce(0, &records).await;
+        client.produce(0, &records).await;
+        let mut request = FetchRequest { max_wait_ms: 60_000, ..fetch_request(&[(0, 0)]) };
+        request.topics[0].partitions[0].partition_max_bytes = 0;
+        let began = broker.world().now();
+        let response = client.call(&request, 12).await;
+        let fetched = response.read(FetchResponse::decode);
+        assert_eq!(records_of(&fetched.responses[0].partitions[0]).len(), records.len());
+        assert!(broker.world().now().since(began) < Duration::from_secs(1));
+    });
+}
+
+#[test]
 fn f2_an_offset_inside_a_batch_returns_the_whole_batch() {
     with_broker("", async |broker| {
         let mut client = broker.with_topic(1, &[]).await;
@@ -79,6 +100,68 @@ fn f4_a_long_poll_ends_when_enough_has_come_to_any_partitions() {
             fetched.responses[0].partitions.iter().map(|partition| records_of(partition).len()).sum();
         assert!(bytes >= 150, "{bytes}");
     });
+}
+
+#[test]
+fn f4_a_long_poll_ends_when_enough_can_be_read_although_less_is_read() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let records = batch(&["a"]);
+        for _ in 0..3 {
+            client.produce(0, &records).await;
+        }
+        // More than one batch and less than two: whole batches are one.
+        let bytes = i32::try_from(records.len() * 3 / 2).unwrap();
+        let mut request = FetchRequest { max_wait_ms: 60_000, min_bytes: bytes, ..fetch_request(&[(0, 0)]) };
+        request.topics[0].partitions[0].partition_max_bytes = bytes;
+        let began = broker.world().now();
+        let response = client.call(&request, 12).await;
+        let fetched = response.read(FetchResponse::decode);
+        assert_eq!(records_of(&fetched.responses[0].partitions[0]).len(), records.len());
+        assert!(broker.world().now().since(began) < Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn f4_a_long_poll_waits_quietly_where_one_shard_has_its_share_and_another_has_nothing() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(2, &[]).await;
+        let records = batch(&["a"]);
+        client.produce(0, &records).await;
+        let min_bytes = i32::try_from(records.len() * 2).unwrap();
+        let request = FetchRequest { max_wait_ms: 60_000, min_bytes, ..fetch_request(&[(0, 0), (1, 0)]) };
+        let before = broker.metric("ringlog_mesh_sent_total").await.expect("a metric");
+        client.send(&request, 12).await;
+        broker.world().sleep(Duration::from_secs(20)).await;
+        let asked = broker.metric("ringlog_mesh_sent_total").await.expect("a metric") - before;
+        assert!(asked < 40.0, "{asked} messages");
+        let mut producer = broker.connect();
+        producer.produce(1, &records).await;
+        let response = client.receive(ApiKey::Fetch, 12).await.unwrap();
+        let fetched = response.read(FetchResponse::decode);
+        let sizes = fetched.responses[0].partitions.iter().map(|partition| records_of(partition).len());
+        assert_eq!(sizes.sum::<usize>(), records.len() * 2);
+    });
+}
+
+#[test]
+fn f4_records_of_one_shard_are_not_kept_waiting_by_another_that_has_none() {
+    for seed in 0..20 {
+        with_broker_in(&MemoryWorld::new(seed, Options::quiet()), "", async |broker| {
+            let mut client = broker.with_topic(2, &[]).await;
+            for partition in [0, 1] {
+                let mut request = FetchRequest { max_wait_ms: 60_000, ..fetch_request(&[(0, 0), (1, 0)]) };
+                request.topics[0].partitions[1 - partition as usize].fetch_offset = i64::from(partition);
+                client.produce(partition, &batch(&["a"])).await;
+                for _ in 0..20 {
+                    let began = broker.world().now();
+                    client.call(&request, 12).await;
+                    let waited = broker.world().now().since(began);
+                    assert!(waited < Duration::from_secs(1), "seed {seed}: {waited:?}");
+                }
+            }
+        });
+    }
 }
 
 #[test]
@@ -196,6 +279,22 @@ fn f19_a_wrong_leader_epoch_is_fenced_or_unknown() {
             let response = client.call(&request, 12).await;
             let fetched = response.read(FetchResponse::decode);
             assert_eq!(fetched.responses[0].partitions[0].error_code, error, "epoch {epoch}");
+        }
+    });
+}
+
+#[test]
+fn f20_a_last_epoch_that_the_log_has_not_reached_is_out_of_range() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        client.produce(0, &batch(&["a"])).await;
+        for (epoch, error) in [(-1, 0), (0, 0), (99, 1)] {
+            let mut request = fetch_request(&[(0, 0)]);
+            request.topics[0].partitions[0].last_fetched_epoch = epoch;
+            let response = client.call(&request, 12).await;
+            let fetched = response.read(FetchResponse::decode);
+            let data = &fetched.responses[0].partitions[0];
+            assert_eq!((data.error_code, records_of(data).is_empty()), (error, error != 0), "epoch {epoch}");
         }
     });
 }

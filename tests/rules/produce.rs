@@ -1,7 +1,9 @@
 //! P: produce.
 
 use ringlog_core::compression::Codec;
+use ringlog_core::ids::{ProducerEpoch, ProducerId, SequenceNumber};
 use ringlog_core::record_batch::BatchBuilder;
+use ringlog_core::time::Timestamp;
 use ringlog_net::protocol::init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
 use ringlog_net::protocol::produce::ProduceResponse;
 
@@ -226,6 +228,22 @@ fn producer_ids_differ_on_every_connection() {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 5);
+    });
+}
+
+#[test]
+fn a_transactional_batch_without_a_transactional_id_is_refused() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let start = BatchBuilder::new().producer(ProducerId(5), ProducerEpoch(0), SequenceNumber(0));
+        let records = start.transactional().record_with(Timestamp(1_000), None, Some(b"a"), &[]).build();
+        assert_eq!(client.produce(0, &records).await, (35, -1));
+        assert_eq!(client.fetch(0, 0).await, (0, 0, Vec::new()));
+        assert_eq!(
+            client.produce(0, &sequenced(5, 0, 0, &["a"])).await,
+            (0, 0),
+            "nothing of it is remembered"
+        );
     });
 }
 

@@ -39,7 +39,8 @@ impl DecompressionLimits {
         output_bytes_floor: 1024 * 1024,
         output_ratio_max: 100,
         output_bytes_max: 64 * 1024 * 1024,
-        zstd_window_log_max: 23,
+        // What zstd's levels 20 to 22 ask for where a stream does not say how large it is, and what its own tools open.
+        zstd_window_log_max: 27,
         record_count_max: 4 * 1024 * 1024,
         header_count_max: 4 * 1024 * 1024,
     };
@@ -142,6 +143,8 @@ pub struct Decompressor {
 
 /// What [`Decompressor::trim`] lets the output buffer keep.
 const OUTPUT_BYTES_KEPT: usize = 1024 * 1024;
+/// And the context: that of a window of 8 MiB, the largest that zstd's usual levels make.
+const CONTEXT_BYTES_KEPT: usize = 16 * 1024 * 1024;
 
 impl Decompressor {
     /// Holds nothing until it is used.
@@ -180,6 +183,7 @@ impl Decompressor {
         if self.output.capacity() > OUTPUT_BYTES_KEPT {
             self.output = Vec::new();
         }
+        self.zstd.take_if(|context| context.sizeof() > CONTEXT_BYTES_KEPT);
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   compressed bytes --Decompressor--> records     at most max(1 MiB, 100 x input) and 64 MiB a batch,
-//!                                                  an 8 MiB window, whatever the input announces
+//!                                                  a 128 MiB window, whatever the input announces
 //!   records --compress--> bytes                    what Java clients read: xerial snappy, independent LZ4 blocks
 //! ```
 //!
