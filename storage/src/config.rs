@@ -82,7 +82,8 @@ pub struct StoreConfig {
     pub unwritten_bytes_max: usize,
     /// And of one log.
     pub unwritten_bytes_of_log_max: usize,
-    /// What a relaxed log was given is in the journal, and so on stable storage, after this.
+    /// What a relaxed log was given is in the journal, and so on stable storage, after this; and so is how far logs are
+    /// durable by writes of their own, if no other commit said so.
     pub relaxed_commit_interval: Duration,
     /// Unless it was given much: that goes to its file only, which is synced at least this often.
     pub relaxed_flush_interval: Duration,

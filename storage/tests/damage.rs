@@ -169,6 +169,29 @@ fn damage_among_acknowledged_batches_refuses_that_log_and_serves_the_others() {
 }
 
 #[test]
+fn damage_among_batches_that_all_went_to_the_segment_directly_is_no_torn_tail() {
+    let (world, setup) = (world(), Setup { partitions: 1, ..roomy() });
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        for salt in 0..3 {
+            assert!(setup.append(&session, 0, 1, 40_000, salt).await);
+            setup.wait_until_promised(&session, 0).await;
+        }
+        // No commit of others comes: the journal notes by itself how far the log is durable.
+        session.env.sleep_until(session.env.now() + std::time::Duration::from_millis(100)).await;
+    });
+    world.crash();
+    world.disk().corrupt(LOG, 60_000, 4);
+    let setup = Setup { partitions: 0, ..setup };
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        let damaged: Vec<_> = session.recovered.damaged().map(|(id, damage)| (id, damage.clone())).collect();
+        assert_eq!(damaged.len(), 1, "what was acknowledged is refused, not cut");
+        assert_eq!((damaged[0].0, damaged[0].1.offsets.clone()), (support::id(0), Some(1..3)));
+    });
+}
+
+#[test]
 fn a_segment_shorter_than_its_checkpoint_claims_is_damage() {
     let (world, setup) = (world(), roomy());
     world.run_until(async {

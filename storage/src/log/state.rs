@@ -504,6 +504,8 @@ impl LogState {
             self.pending.pop_front_if(|pending| !pending.waits_for_journal && !pending.waits_for_file)
         {
             self.stable_end_offset = pending.end_offset;
+            // The commit that told of its gap knew of no batch behind it.
+            self.note_wanted |= pending.is_in_file && pending.has_gap;
             bytes += pending.end_position - pending.position;
         }
         bytes

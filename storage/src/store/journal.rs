@@ -6,6 +6,7 @@
 //!                    └──────── what came meanwhile ◄──────────────┘        no timer; one commit in flight
 //!
 //!   relaxed logs with queued batches ──a while after the first──► due: packed behind those, first in every second commit
+//!   durable ends of batches written to their segments directly ──► notes: in the next commit, or a while later in one of their own
 //!
 //!   00000001.journal [c1 c2 c3 .. ]   00000002.journal [c9 c10 | old c4 c5 ]   00000003.journal (free)
 //! ```
@@ -79,9 +80,12 @@ pub(crate) struct Journal<E: Environment> {
     due: Queue,
     /// Whether the next commit begins with these: every second does, so that neither has to wait for ever.
     is_due_first: Cell<bool>,
-    /// Such a log came, or all is over.
+    /// Such a log or a note came, or all is over.
     unhurried_work: Signal,
+    /// Logs that are durable further than the journal says.
     notes: RefCell<VecDeque<Rc<LogShared>>>,
+    /// Whether notes are there that have waited long enough for a commit of others.
+    are_notes_due: Cell<bool>,
     /// Something was queued, or all is over.
     work: Signal,
     /// Files became free, or all is over.
@@ -166,6 +170,7 @@ impl<E: Environment> Journal<E> {
             is_due_first: Cell::new(false),
             unhurried_work: Signal::default(),
             notes: RefCell::default(),
+            are_notes_due: Cell::new(false),
             work: Signal::default(),
             space: Signal::default(),
             is_committing: Cell::new(false),
@@ -203,7 +208,11 @@ impl<E: Environment> Journal<E> {
     }
 
     fn has_queued(&self) -> bool {
-        !self.queue.borrow().is_empty() || !self.due.borrow().is_empty()
+        !self.queue.borrow().is_empty() || !self.due.borrow().is_empty() || self.are_notes_due.get()
+    }
+
+    fn has_unhurried(&self) -> bool {
+        !self.unhurried.borrow().is_empty() || !self.notes.borrow().is_empty()
     }
 
     /// The next log to pack, and where it came from.
@@ -212,9 +221,17 @@ impl<E: Environment> Journal<E> {
         queues.into_iter().find_map(|queue| Some((queue.borrow_mut().pop_front()?, queue)))
     }
 
-    /// Lets the next commit, whenever it comes, note how far a log is durable.
+    /// Lets the next commit note how far a log is durable: one of others, or a while later one for this alone. Until then
+    /// nothing on the disk tells damage there from a torn tail.
     pub fn note_durable_end(&self, log: &Rc<LogShared>) {
         self.notes.borrow_mut().push_back(log.clone());
+        self.unhurried_work.notify();
+    }
+
+    /// The notes there are wait for no commit of others any more.
+    fn let_notes_fall_due(&self) {
+        self.are_notes_due.set(!self.notes.borrow().is_empty());
+        self.work.notify();
     }
 
     /// Whether nothing waits and nothing is being written.
@@ -328,16 +345,17 @@ pub(crate) async fn run<E: Environment>(store: Rc<StoreShared<E>>) {
     }
 }
 
-/// Commits what nobody waits for, a while after the first of it came: together, so that it costs one write.
+/// Commits what nobody waits for, notes included, a while after the first of it came: together, so that it costs one write.
 pub(crate) async fn run_unhurried<E: Environment>(store: Rc<StoreShared<E>>) {
     let journal = &store.journal;
     loop {
-        journal.unhurried_work.when(|| !journal.unhurried.borrow().is_empty() || store.is_over()).await;
+        journal.unhurried_work.when(|| journal.has_unhurried() || store.is_over()).await;
         if store.is_over() {
             return;
         }
         store.env.sleep_until(store.env.now() + store.config.relaxed_commit_interval).await;
         journal.hurry();
+        journal.let_notes_fall_due();
     }
 }
 
@@ -375,7 +393,7 @@ fn pack<E: Environment>(store: &Rc<StoreShared<E>>) -> PackedCommit {
             break;
         }
     }
-    if !commit.entries.is_empty() {
+    if !commit.entries.is_empty() || store.journal.are_notes_due.get() {
         add_notes(store, &mut commit);
     }
     commit
@@ -398,6 +416,9 @@ fn add_notes<E: Environment>(store: &StoreShared<E>, commit: &mut PackedCommit) 
             position: 0,
             length: 0,
         });
+    }
+    if notes.is_empty() {
+        store.journal.are_notes_due.set(false);
     }
 }
 

@@ -478,10 +478,9 @@ impl<E: Environment> StoreShared<E> {
     pub fn progressed(self: &Rc<Self>, log: &Rc<LogShared>) {
         let (released, note_wanted, writes_behind) = {
             let mut state = log.state.borrow_mut();
-            let was_wanted = state.note_wanted;
             let released = state.release() as usize;
             let unwritten = state.write_behind_limit().saturating_sub(state.active().written);
-            (released, was_wanted, unwritten >= self.write_behind_bytes())
+            (released, state.note_wanted, unwritten >= self.write_behind_bytes())
         };
         self.undurable_bytes.set(self.undurable_bytes.get() - released);
         if note_wanted {
