@@ -2,9 +2,7 @@
 
 mod support;
 
-use std::fmt;
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ringlog_core::ids::Offset;
@@ -12,10 +10,8 @@ use ringlog_runtime::environment::Environment;
 use ringlog_runtime::memory::{DiskOperation, MemoryWorld, Options};
 use ringlog_storage::format::checksums::{ChecksumFile, SegmentSeed};
 use ringlog_storage::{AtLeastOne, LogConfig, ReadError, StoreConfig};
+use support::told::Told;
 use support::{Session, Setup, batch, id};
-use tracing::field::{Field, Visit};
-use tracing::span;
-use tracing::{Event, Metadata, Subscriber};
 
 const LOG: &str = "/data/topic-0/00000000000000000000.log";
 const CHECKSUMS: &str = "/data/topic-0/00000000000000000000.checksums";
@@ -161,40 +157,6 @@ fn whatever_a_damaged_length_says_the_scrubber_goes_on() {
     }
 }
 
-/// What is told of damage.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Subscriber for Told {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.fields().field("damage").is_some()
-    }
-
-    fn event(&self, event: &Event<'_>) {
-        event.record(&mut self.clone());
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Visit for Told {
-    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        if field.name() == "damage" {
-            self.0.lock().expect("nobody panics").push(format!("{value:?}"));
-        }
-    }
-}
-
 #[test]
 fn a_header_that_reaches_into_damage_does_not_say_which_offsets_are_damaged() {
     let (world, mut setup) = (world(), scrubbed_setup());
@@ -214,15 +176,12 @@ fn a_header_that_reaches_into_damage_does_not_say_which_offsets_are_damaged() {
     world.kill();
     // Its magic byte.
     world.disk().corrupt(LOG, begins_at as u64 + 16, 0xff);
-    let told = Told::default();
-    tracing::subscriber::with_default(told.clone(), || {
-        world.run_until(async {
-            let session = reopened(&world, &setup).await;
-            wait(&session, PERIOD * 2).await;
-        });
+    let (told, _listening) = Told::listen();
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        wait(&session, PERIOD * 2).await;
     });
-    let told = told.0.lock().expect("nobody panics");
-    assert!(told.len() == 1 && told[0].contains("(offsets 1..7)"), "{told:?}");
+    assert_eq!((told.count("damage="), told.count("(offsets 1..7)")), (1, 1));
 }
 
 #[test]
@@ -277,6 +236,89 @@ fn a_segment_without_checksums_gets_them_once_every_batch_was_verified() {
     }
 }
 
+/// Removes the checksum file of the sealed segment, of which nothing is open.
+fn remove_checksums(world: &MemoryWorld, setup: &Setup) {
+    let env = setup.environment(world, 0);
+    world.run_until(async { env.remove_file(Path::new(CHECKSUMS)).await.expect("there") });
+    world.kill();
+}
+
+fn expect_whole_checksums(world: &MemoryWorld, when: &str) {
+    let bytes = world.disk().read(CHECKSUMS).unwrap_or_else(|| panic!("{when}: there is no file"));
+    let file = ChecksumFile::parse(&bytes, id(0), Offset(0));
+    let sealed = file.unwrap_or_else(|reason| panic!("{when}: {reason}")).header.sealed;
+    assert!(sealed.is_some(), "{when}: it was never finished");
+}
+
+#[test]
+fn a_crash_while_checksums_are_made_leaves_the_whole_file_or_none() {
+    for change in 1.. {
+        let (world, setup) = (MemoryWorld::new(change, Options::quiet()), scrubbed_setup());
+        closed_log(&world, &setup);
+        remove_checksums(&world, &setup);
+        let ended = world.run_until_or_crash(async {
+            let session = reopened(&world, &setup).await;
+            world.set_crash_after(change);
+            wait(&session, PERIOD * 2).await;
+            assert_eq!(session.stores[0].statistics().checksum_files_made, 1);
+        });
+        world.crash();
+        if world.disk().read(CHECKSUMS).is_some() {
+            expect_whole_checksums(&world, &format!("after a crash at change {change}"));
+        }
+        if ended.is_ok() {
+            return;
+        }
+    }
+}
+
+#[test]
+fn a_checksum_file_that_was_never_finished_is_made_anew() {
+    // Empty, half of the header, and what a build left that wrote the checksums first: no header yet.
+    for (length, is_blank) in [(0, false), (30, false), (100, true)] {
+        let (world, setup) = (world(), scrubbed_setup());
+        closed_log(&world, &setup);
+        world.disk().truncate(CHECKSUMS, length);
+        for byte in 0..if is_blank { 64 } else { 0 } {
+            let mask = world.disk().read(CHECKSUMS).expect("there")[byte as usize];
+            world.disk().corrupt(CHECKSUMS, byte, mask);
+        }
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            wait(&session, PERIOD * 2).await;
+            let statistics = session.stores[0].statistics();
+            assert_eq!((statistics.checksum_files_made, statistics.damaged_places), (1, 0));
+        });
+        expect_whole_checksums(&world, &format!("cut to {length}"));
+        // Of a leader epoch, which no checksum of Kafka's covers.
+        world.kill();
+        world.disk().corrupt(LOG, 15, 1);
+        world.run_until(async {
+            let session = reopened(&world, &setup).await;
+            let read = session.logs[&0].plan_read(Offset(0), Offset(1), 1, AtLeastOne::Batch);
+            assert!(matches!(read.expect("in range").execute().await, Err(ReadError::Damaged(_))));
+        });
+    }
+}
+
+#[test]
+fn a_checksum_file_that_ends_early_is_told_of_and_not_asked() {
+    let (world, setup) = (world(), scrubbed_setup());
+    closed_log(&world, &setup);
+    world.disk().truncate(CHECKSUMS, 66);
+    let (told, _listening) = Told::listen();
+    world.run_until(async {
+        let session = reopened(&world, &setup).await;
+        for offset in [0, 50] {
+            let read = session.logs[&0]
+                .plan_read(Offset(offset), Offset(120), 1, AtLeastOne::Batch)
+                .expect("in range");
+            assert!(read.execute().await.is_ok());
+        }
+    });
+    assert_eq!(told.count("it ends after 0 checksums of"), 1);
+}
+
 #[test]
 fn a_log_that_grows_while_it_is_read_delays_nothing() {
     let (world, mut setup) = (world(), scrubbed_setup());
@@ -306,7 +348,8 @@ fn what_the_disk_cannot_read_is_told_and_forgotten_when_it_can_again() {
     closed_log(&world, &setup);
     world.run_until(async {
         let session = reopened(&world, &setup).await;
-        world.disk().fail(DiskOperation::Read, 1);
+        // Behind the header of the checksum file.
+        world.disk().fail(DiskOperation::Read, 2);
         while world.disk().has_ordered_failure() {
             wait(&session, Duration::from_secs(1)).await;
         }

@@ -146,11 +146,12 @@ impl<E: Environment> PartitionLog<E> {
         }
         let first = page * PAGE_CHECKSUMS;
         let written = match known {
-            Known::Open { written, .. } => *written,
-            Known::Sealed | Known::Nowhere => u64::MAX,
+            Known::Open { written, .. } => Some(*written),
+            Known::Sealed | Known::Nowhere => self.sealed_count(place.segment),
         };
         // Behind those that are known to be in the file stands nothing, or what a crash left.
-        let count = PAGE_CHECKSUMS.min(written.saturating_sub(first)) as usize;
+        let left = written.map_or(PAGE_CHECKSUMS, |written| written.saturating_sub(first));
+        let count = PAGE_CHECKSUMS.min(left) as usize;
         let Some(bytes) =
             self.checksum_bytes(place, checksum_position(first), count * CHECKSUM_BYTES).await?
         else {
@@ -163,8 +164,19 @@ impl<E: Environment> PartitionLog<E> {
             return Ok(None);
         };
         let checksums = Rc::new(parse_checksums(&bytes));
+        if let Some(written) = written.filter(|_| checksums.len() < count) {
+            let reason = format!("it ends after {} checksums of {written}", first + checksums.len() as u64);
+            self.distrust(place, &reason);
+            return Ok(None);
+        }
         self.store.checksums.put(place, page, checksums.clone());
         Ok(checksums.get(index).copied())
+    }
+
+    /// How many checksums the file of a sealed segment has; `None` if the segment left the log.
+    fn sealed_count(&self, segment: Offset) -> Option<u64> {
+        let state = self.log.state.borrow();
+        state.has_segment(segment).then(|| checksum_count(state.segment_of(segment).0.size_bytes))
     }
 
     /// Bytes of a checksum file; `None` if there is no such file.

@@ -6,14 +6,15 @@ use ringlog_core::ids::Offset;
 use ringlog_core::record_batch::{BatchHeader, HEADER_BYTES};
 use ringlog_runtime::environment::{Environment, OpenMode};
 
-use crate::disk::{BLOCK, block_floor, remove_file_if_present};
+use crate::disk::{BLOCK, block_floor, read_bytes, remove_file_if_present, replace_file, with_suffix};
 use crate::failure::{Damage, ReadError};
+use crate::format::checksums::{self, ChecksumHeader};
 use crate::format::names::{SegmentFile, segment_path};
 use crate::log::PartitionLog;
 use crate::log::cold::{ColdRead, verified_bytes};
 use crate::log::read::{AtLeastOne, FileExtent, LastBlock, ReadBounds};
 use crate::log::segment::GrowingSegment;
-use crate::log::writer::{pending_checksums, write_checksums};
+use crate::log::writer::pending_checksums;
 use crate::store::directories::claim;
 use crate::store::read_ahead::Place;
 use crate::store::scrub::{PIECE_BYTES, Round};
@@ -82,7 +83,7 @@ impl<E: Environment> PartitionLog<E> {
         Some(FileExtent { segment, limit, limit_offset: next, last_block })
     }
 
-    /// Verifies every batch of a sealed segment that has no checksum file, and makes the file of them; false if it has one, or if
+    /// Verifies every batch of a sealed segment that has no checksum file, or none that was finished, and makes the file of them; false if it has one, or if
     /// none can be made now. The first damage leaves it without.
     pub(crate) async fn make_checksums_if_none(
         &self,
@@ -114,7 +115,7 @@ impl<E: Environment> PartitionLog<E> {
         Ok(true)
     }
 
-    /// Whether a sealed segment has no checksum file.
+    /// Whether a sealed segment has no checksum file, or one that was never finished.
     async fn lacks_checksums(&self, segment: Offset) -> Result<bool, ReadError> {
         let is_sealed =
             |extent: FileExtent| matches!(extent.last_block, LastBlock::InFile) && extent.limit > 0;
@@ -122,11 +123,14 @@ impl<E: Environment> PartitionLog<E> {
             return Ok(false);
         }
         let path = segment_path(&self.log.directory, segment, SegmentFile::Checksums);
-        match self.store.files.open(&self.store.env, &path, OpenMode::BufferedRead).await {
-            Ok(_) => Ok(false),
-            Err(failure) if failure.is_not_found() => Ok(true),
-            Err(failure) => Err(failure.into()),
-        }
+        let env = &self.store.env;
+        let file = match self.store.files.open(env, &path, OpenMode::BufferedRead).await {
+            Ok(file) => file,
+            Err(failure) if failure.is_not_found() => return Ok(true),
+            Err(failure) => return Err(failure.into()),
+        };
+        let header = read_bytes::<E>(env, &file, 0, checksums::HEADER_BYTES).await?;
+        Ok(ChecksumHeader::parse(&header).map_or(true, |header| header.sealed.is_none()))
     }
 
     async fn write_new_checksums(&self, growing: &GrowingSegment) -> Result<(), ReadError> {
@@ -139,12 +143,12 @@ impl<E: Environment> PartitionLog<E> {
         }
         let path = segment_path(&self.log.directory, segment, SegmentFile::Checksums);
         let env = &self.store.env;
-        let file = env.open(&path, OpenMode::BufferedWrite).await?;
-        if let Err(failure) = write_checksums(env, &path, &file, &pending).await {
-            // Half of a file helps nobody.
-            remove_file_if_present(env, &path).await?;
+        // The whole file or none: half of one would be believed.
+        if let Err(failure) = replace_file(env, &path, &pending.to_bytes()).await {
+            remove_file_if_present(env, &with_suffix(&path, ".tmp")).await?;
             return Err(failure.into());
         }
+        self.store.files.forget(&path);
         self.store.checksums.trust(Place { partition, segment });
         self.store.scrubber.note_file_made();
         Ok(())

@@ -89,15 +89,19 @@ impl ChecksumPages {
 
     /// A segment's file was made anew.
     pub fn trust(&self, place: Place) {
-        self.distrusted.borrow_mut().retain(|other| *other != place);
+        self.forget_if(|other| *other == place);
     }
 
     /// Forgets a partition.
     pub fn forget(&self, partition: TopicPartition) {
-        self.distrusted.borrow_mut().retain(|place| place.partition != partition);
+        self.forget_if(|place| place.partition == partition);
+    }
+
+    fn forget_if(&self, is_meant: impl Fn(&Place) -> bool) {
+        self.distrusted.borrow_mut().retain(|place| !is_meant(place));
         let mut freed = 0;
         self.pages.borrow_mut().retain(|(place, _), (checksums, _)| {
-            let stays = place.partition != partition;
+            let stays = !is_meant(place);
             freed += if stays { 0 } else { checksums.len() * size_of::<u32>() };
             stays
         });

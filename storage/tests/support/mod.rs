@@ -23,6 +23,7 @@ use ringlog_storage::{
 };
 
 pub mod planted;
+pub mod told;
 
 use planted::{Bug, Planted};
 
