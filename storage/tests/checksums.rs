@@ -11,7 +11,9 @@ use ringlog_runtime::environment::{Environment, File, OpenMode, WriteSync};
 use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::checksums::{BLOCK_BYTES, ChecksumFile, SegmentSeed};
 use ringlog_storage::format::names::{SegmentFile, parse_segment_name, segment_path};
+use ringlog_storage::verify::Level;
 use ringlog_storage::{AtLeastOne, LogConfig, PartitionLog, ReadError, StoreConfig};
+use support::in_map::findings;
 use support::{DATA_DIR, Env, Session, Setup, id};
 
 const BLOCK: usize = BLOCK_BYTES as usize;
@@ -288,4 +290,53 @@ fn compare_files_but(world: &MemoryWorld, damaged: &str) {
     let computed =
         SegmentSeed::new(id(0), Offset(0)).checksum_of((last * BLOCK) as u64, &segment[last * BLOCK..]);
     assert_ne!(file.checksums[last], computed, "the damage was not blessed");
+}
+
+/// A segment is sealed, and the one behind it is still empty when the process dies: the next start goes on in the first.
+#[test]
+fn a_sealed_segment_that_a_crash_opens_again_goes_on_with_its_checksums() {
+    let (world, setup) = (world(), roomy());
+    let append_some = async |session: &Session| {
+        for salt in 0..40 {
+            assert!(setup.append(session, 0, 1, 300, salt).await);
+        }
+        setup.wait_until_promised(session, 0).await;
+    };
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        append_some(&session).await;
+        session.stores[0].checkpoint().await.expect("written");
+        session.logs[&0].roll();
+        session.env.sleep_until(session.env.now() + Duration::from_secs(1)).await;
+    });
+    world.kill();
+    let header = || {
+        let file = world.disk().read(CHECKSUMS).expect("there");
+        ChecksumFile::parse_open(&file, id(0), Offset(0)).expect("it can be read").header
+    };
+    assert!(header().sealed.is_some(), "the segment was sealed");
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        assert_eq!(session.logs[&0].segments().len(), 1, "and is the active one again");
+        assert_eq!(header().sealed, None);
+        append_some(&session).await;
+        session.stores[0].close().await.expect("closes");
+    });
+    world.kill();
+    compare_files(&world, 1);
+    let files = world.disk().files().into_iter().map(|(path, _)| {
+        let bytes = world.disk().read(&path).expect("listed");
+        (path, bytes)
+    });
+    let damage = findings(&files.collect()).into_iter().filter(|finding| finding.level == Level::Damage);
+    assert_eq!(damage.collect::<Vec<_>>(), []);
+    // A leader epoch in a block that was written after the restart: no checksum of Kafka's covers it.
+    let batch_bytes = setup.model.borrow()[&0].batches[0].bytes.len() as u64;
+    world.disk().corrupt(LOG, 70 * batch_bytes + 15, 1);
+    world.run_until(async {
+        let session = Setup { partitions: 0, ..setup.clone() }.open(&world).await;
+        let log = setup.create(&session, 0).await;
+        let read = log.plan_read(Offset(70), Offset(80), 1, AtLeastOne::Batch).expect("in range");
+        assert!(matches!(read.execute().await, Err(ReadError::Damaged(_))));
+    });
 }

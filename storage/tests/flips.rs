@@ -9,7 +9,6 @@ mod support;
 use std::cell::RefCell;
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::io;
 use std::path::Path;
 
 use ringlog_core::ids::{BrokerId, Offset, TopicId};
@@ -23,14 +22,12 @@ use ringlog_storage::format::index::{IndexEntry, OffsetEntry, TimeEntry};
 use ringlog_storage::format::names::{SegmentFile, parse_partition_directory, parse_segment_name};
 use ringlog_storage::metadata_log::MetadataLog;
 use ringlog_storage::metadata_log::meta_properties::MetaProperties;
-use ringlog_storage::verify::{Files, Finding, FoundFile, Watcher, verify};
 use ringlog_storage::{AtLeastOne, LogIdentity, LogStore, ReadError, StoreFailure, recover};
+use support::in_map::{Content, findings};
 use support::{DATA_DIR, Env, ModelBatch, Setup, id};
 
 const BLOCK: usize = 4096;
 const PARTITIONS: i32 = 2;
-
-type Content = BTreeMap<String, Vec<u8>>;
 
 /// A data directory, and what must be served from it.
 struct Image {
@@ -272,47 +269,9 @@ async fn put(env: &Env, files: &Content) {
     }
 }
 
-/// Files of a map, for `verify`.
-struct InMap<'m>(&'m Content);
-
-impl Files for InMap<'_> {
-    fn list(&self, directory: &Path) -> io::Result<Vec<FoundFile>> {
-        let mut found: BTreeMap<String, FoundFile> = BTreeMap::new();
-        for (path, bytes) in self.0 {
-            let Ok(rest) = Path::new(path).strip_prefix(directory) else { continue };
-            let mut parts = rest.components();
-            let Some(name) = parts.next().map(|part| part.as_os_str().to_string_lossy().into_owned()) else {
-                continue;
-            };
-            let is_directory = parts.next().is_some();
-            found.insert(name.clone(), FoundFile { name, is_directory, length: bytes.len() as u64 });
-        }
-        Ok(found.into_values().collect())
-    }
-
-    fn read(&self, path: &Path, position: u64, count: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.0.get(&path.display().to_string()).ok_or(io::ErrorKind::NotFound)?;
-        let from = bytes.len().min(position as usize);
-        Ok(bytes[from..bytes.len().min(from.saturating_add(count))].to_vec())
-    }
-}
-
-#[derive(Default)]
-struct Counted(Vec<Finding>);
-
-impl Watcher for Counted {
-    fn found(&mut self, finding: Finding) {
-        self.0.push(finding);
-    }
-
-    fn read(&mut self, _: u64) {}
-}
-
 /// How much `verify` finds beyond what it says of an image that is whole.
 fn verified(files: &Content) -> usize {
-    let mut counted = Counted::default();
-    verify(&InMap(files), Path::new(DATA_DIR), &mut counted).expect("everything can be read");
-    counted.0.len()
+    findings(files).len()
 }
 
 /// What kind of file a path names.

@@ -184,6 +184,28 @@ impl ChecksumFile {
         partition: TopicPartition,
         base_offset: Offset,
     ) -> Result<ChecksumFile, String> {
+        let file = ChecksumFile::parse_open(bytes, partition, base_offset)?;
+        if let Some(sealed) = file.header.sealed {
+            let expected = checksum_position(checksum_count(sealed.segment_bytes));
+            if bytes.len() as u64 != expected {
+                return Err(format!("it has {} bytes where {expected} belong", bytes.len()));
+            }
+            let computed = digest_of(&file.checksums);
+            if computed != sealed.digest {
+                let stored = sealed.digest;
+                return Err(format!("its digest says {stored:#010x}, its checksums give {computed:#010x}"));
+            }
+        }
+        Ok(file)
+    }
+
+    /// As [`ChecksumFile::parse`], of a segment that grows: others vouch for its checksums. Its header may say that the segment
+    /// was sealed, where a crash took the seal back.
+    pub fn parse_open(
+        bytes: &[u8],
+        partition: TopicPartition,
+        base_offset: Offset,
+    ) -> Result<ChecksumFile, String> {
         let header = ChecksumHeader::parse(bytes)?;
         if (header.partition, header.base_offset) != (partition, base_offset) {
             let (other, offset) = (header.partition, header.base_offset);
@@ -192,19 +214,7 @@ impl ChecksumFile {
                 other.partition, other.topic
             ));
         }
-        let checksums = parse_checksums(&bytes[HEADER_BYTES..]);
-        if let Some(sealed) = header.sealed {
-            let expected = checksum_position(checksum_count(sealed.segment_bytes));
-            if bytes.len() as u64 != expected {
-                return Err(format!("it has {} bytes where {expected} belong", bytes.len()));
-            }
-            let computed = digest_of(&checksums);
-            if computed != sealed.digest {
-                let stored = sealed.digest;
-                return Err(format!("its digest says {stored:#010x}, its checksums give {computed:#010x}"));
-            }
-        }
-        Ok(ChecksumFile { header, checksums })
+        Ok(ChecksumFile { header, checksums: parse_checksums(&bytes[HEADER_BYTES..]) })
     }
 }
 

@@ -203,7 +203,11 @@ impl<E: Environment> PartitionLog<E> {
         let count = checksum_count(segment.size_bytes);
         let bytes =
             self.checksum_bytes(place, 0, checksum_position(count) as usize + 1).await?.unwrap_or_default();
-        let reason = match (ChecksumFile::parse(&bytes, place.partition, place.segment), known) {
+        let parse = match known {
+            Known::Open { .. } => ChecksumFile::parse_open,
+            Known::Sealed | Known::Nowhere => ChecksumFile::parse,
+        };
+        let reason = match (parse(&bytes, place.partition, place.segment), known) {
             (Ok(file), Known::Open { written, .. }) if (file.checksums.len() as u64) < *written => {
                 Some(format!("it has {} checksums of {written}", file.checksums.len()))
             }

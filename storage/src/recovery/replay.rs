@@ -38,7 +38,7 @@ use crate::disk::{
 };
 use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
-use crate::format::checksums::{ChecksumFile, checksum_count, checksum_position};
+use crate::format::checksums::{self, ChecksumFile, ChecksumHeader, checksum_count, checksum_position};
 use crate::format::commit::{CommitEntry, EntryKind};
 use crate::format::index::{IndexEntry, OffsetEntry, index_bytes, parse_index};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
@@ -672,9 +672,32 @@ impl<'a, E: Environment> Replay<'a, E> {
                 bytes_cut,
             });
         }
+        if self.must_scan {
+            self.unseal_checksums().await?;
+        }
         let (record, leftovers) = (self.record(index_files), self.leftovers());
         let (sealed, lost_checksums) = (self.sealed, self.lost_checksums);
         Ok(RecoveredPartition { record, sealed, damage: None, repair, lost_checksums, leftovers })
+    }
+
+    /// Takes back the seal of the active segment's checksum file: it was sealed, and what began behind it is gone.
+    async fn unseal_checksums(&self) -> Result<(), DiskFailure> {
+        let (segment, partition) = (&self.growing, self.base.partition());
+        if segment.checksums.is_none() || !self.checksums.contains_key(&segment.base_offset) {
+            return Ok(());
+        }
+        let path = segment_path(&self.path, segment.base_offset, SegmentFile::Checksums);
+        let header = read_file(self.env, &path, checksums::HEADER_BYTES).await?.unwrap_or_default();
+        let header = ChecksumHeader::parse(&header).ok();
+        let Some(header) = header.filter(|header| header.partition == partition && header.sealed.is_some())
+        else {
+            return Ok(());
+        };
+        let header = ChecksumHeader { sealed: None, ..header };
+        let file = self.env.open(&path, OpenMode::BufferedWrite).await?;
+        file.truncate(checksum_position(segment.size / BLOCK)).await?;
+        write_buffered(self.env, &file, 0, &header.to_bytes()).await?;
+        file.sync().await
     }
 
     /// Removes segments behind the end, the last one first: a crash in between leaves a row without a hole.

@@ -299,7 +299,7 @@ impl LogLook<'_> {
                 true => look.read(&path, 0, checksum_position(checksum_count(i32::MAX as u64)) as usize)?,
                 false => Vec::new(),
             };
-            let reason = match ChecksumFile::parse(&bytes, self.id, base_offset) {
+            let reason = match ChecksumFile::parse_open(&bytes, self.id, base_offset) {
                 _ if bytes.is_empty() => Some("it is gone".to_owned()),
                 Err(reason) => Some(reason),
                 Ok(file) if file.checksums.len() < count => {

@@ -22,6 +22,7 @@ use ringlog_storage::{
     SegmentSummary, StoreConfig, recover,
 };
 
+pub mod in_map;
 pub mod planted;
 pub mod told;
 
