@@ -70,6 +70,7 @@ impl File for MemoryFile {
             if rots {
                 world.disk.borrow_mut().rot(file, position, length, &mut world.random.borrow_mut());
             }
+            world.disk.borrow().expect_readable(file, position, length)?;
             let count = world.disk.borrow().read(file, position, buffer.as_full_mut_slice());
             buffer.set_len(count);
             world.trace.note_bytes(Step::DiskRead, position, buffer.as_slice());

@@ -465,6 +465,16 @@ impl DiskView<'_> {
         self.state.disk.borrow_mut().corrupt(file, position, mask);
     }
 
+    /// From now on a block of a file cannot be read, whatever is written to it: every read that meets it fails with EIO. A file
+    /// that takes its name has blocks of its own.
+    ///
+    /// # Panics
+    /// If the file does not exist.
+    pub fn set_unreadable(&self, path: impl AsRef<Path>, block: u64) {
+        let file = self.existing(path.as_ref());
+        self.state.disk.borrow_mut().set_unreadable(file, block);
+    }
+
     /// Cuts or extends a file, on the medium.
     ///
     /// # Panics

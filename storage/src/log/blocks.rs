@@ -179,7 +179,7 @@ impl<E: Environment> PartitionLog<E> {
         state.has_segment(segment).then(|| checksum_count(state.segment_of(segment).0.size_bytes))
     }
 
-    /// Bytes of a checksum file; `None` if there is no such file.
+    /// Bytes of a checksum file; `None` if there is no such file, or the disk cannot read it.
     async fn checksum_bytes(
         &self,
         place: Place,
@@ -187,10 +187,16 @@ impl<E: Environment> PartitionLog<E> {
         count: usize,
     ) -> Result<Option<Vec<u8>>, ReadError> {
         let (env, path) = (&self.store.env, self.checksum_path(place.segment));
-        match self.store.files.open(env, &path, OpenMode::BufferedRead).await {
-            Ok(file) => Ok(Some(read_bytes(env, &file, position, count).await?)),
-            Err(failure) if failure.is_not_found() => Ok(None),
-            Err(failure) => Err(failure.into()),
+        let file = match self.store.files.open(env, &path, OpenMode::BufferedRead).await {
+            Err(failure) if failure.is_not_found() => return Ok(None),
+            file => file?,
+        };
+        match read_bytes(env, &file, position, count).await {
+            Err(failure) if failure.is_unreadable() => {
+                self.distrust(place, "it cannot be read");
+                Ok(None)
+            }
+            read => Ok(Some(read?)),
         }
     }
 

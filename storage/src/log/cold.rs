@@ -19,7 +19,7 @@ use ringlog_core::record_batch::{BatchHeader, HEADER_BYTES, RawBatch};
 use ringlog_runtime::buffer::{BufMut, DIRECT_ALIGNMENT, Slice};
 use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass};
 
-use crate::disk::{block_ceil, block_floor};
+use crate::disk::{BLOCK, block_ceil, block_floor};
 use crate::failure::{Damage, ReadError};
 use crate::format::names::{SegmentFile, segment_path};
 use crate::log::PartitionLog;
@@ -146,16 +146,14 @@ impl<E: Environment> ColdRead<'_, E> {
         position: u64,
         damage_end: u64,
     ) -> Result<Option<u64>, ReadError> {
-        let (start, buffer) = self.read_blocks(position, HEADER_BYTES).await?;
-        let window = Window::new(start, buffer.freeze(), self.extent.limit);
+        let window = self.hint_at(position, HEADER_BYTES).await?;
         let announced = window.bytes_from(position).get(LENGTH_BYTES).map_or(0, |length| {
             let length = u32::from_be_bytes(length.try_into().expect("four bytes"));
             LENGTH_BYTES.end as u64 + u64::from(length)
         });
         let next = position + announced;
         if announced >= HEADER_BYTES as u64 && next < self.extent.limit {
-            let (start, buffer) = self.read_blocks(next, HEADER_BYTES).await?;
-            let window = Window::new(start, buffer.freeze(), self.extent.limit);
+            let window = self.hint_at(next, HEADER_BYTES).await?;
             if next < damage_end || self.header_at(&window, next, Offset(0)).is_ok() {
                 return Ok(Some(next));
             }
@@ -300,30 +298,75 @@ impl<E: Environment> ColdRead<'_, E> {
     }
 
     /// Reads at least one block from the one that holds `position` on, and compares them with their checksums. The window
-    /// ends before a damaged block; within the first `needed` bytes that is damage.
+    /// ends before a block that is damaged or cannot be read; within the first `needed` bytes that is damage.
     async fn read_window(&self, position: u64, wanted: usize, needed: usize) -> Result<Window, ReadError> {
-        let (start, buffer) = self.read_blocks(position, wanted).await?;
+        let (start, buffer, unreadable) = self.read_readable_blocks(position, wanted).await?;
         let damaged = self.log.first_damaged(&self.extent, start, buffer.as_slice()).await?;
+        let damaged = damaged.map(|bytes| (bytes, "the blocks are not what was written"));
+        // Behind what could be read nothing was compared.
+        let damaged = damaged.or(unreadable.map(|bytes| (bytes, "the disk cannot read the block")));
         let limit = match damaged {
-            Some(bytes) if bytes.start < position + needed as u64 => {
-                let reason = "the blocks are not what was written".to_owned();
+            Some((bytes, reason)) if bytes.start < position + needed as u64 => {
+                let reason = reason.to_owned();
                 return Err(Damage { path: self.path(), bytes, offsets: None, reason }.into());
             }
-            Some(bytes) => bytes.start,
+            Some((bytes, _)) => bytes.start,
             None => self.extent.limit,
         };
         Ok(Window::new(start, buffer.freeze(), limit))
     }
 
+    /// As [`ColdRead::read_blocks`], up to a block that the disk cannot read, with where that lies.
+    async fn read_readable_blocks(
+        &self,
+        position: u64,
+        wanted: usize,
+    ) -> Result<(u64, BufMut, Option<Range<u64>>), ReadError> {
+        match self.read_blocks(position, wanted).await {
+            Err(ReadError::Disk(failure)) if failure.is_unreadable() => {}
+            read => return read.map(|(start, buffer)| (start, buffer, None)),
+        }
+        // One sector is enough to fail a read of many blocks: each alone.
+        let (start, capacity) = self.blocks_to_read(position, wanted);
+        let mut whole = self.log.store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)?;
+        while whole.len() < capacity {
+            let next = start + whole.len() as u64;
+            let (_, block) = match self.read_blocks(next, BLOCK as usize).await {
+                Err(ReadError::Disk(failure)) if failure.is_unreadable() => {
+                    let end = (next + BLOCK).min(self.extent.limit);
+                    return Ok((start, whole, Some(next..end)));
+                }
+                read => read?,
+            };
+            whole.extend_from_slice(block.as_slice());
+            if block.len() < BLOCK as usize {
+                break;
+            }
+        }
+        Ok((start, whole, None))
+    }
+
+    /// Bytes that nothing vouches for, empty where the disk cannot read them: a hint and nothing more.
+    async fn hint_at(&self, position: u64, count: usize) -> Result<Window, ReadError> {
+        let (start, buffer, _) = self.read_readable_blocks(position, count).await?;
+        Ok(Window::new(start, buffer.freeze(), self.extent.limit))
+    }
+
     pub(super) async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
         let store = store_of(self.log);
-        let start = block_floor(position);
-        let wanted = (position - start) + wanted as u64;
-        let most = (store.config.read_bytes_max as u64).min(block_ceil(self.extent.limit) - start);
-        let capacity = block_ceil(wanted.min(most)) as usize;
+        let (start, capacity) = self.blocks_to_read(position, wanted);
         let buffer = store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)?;
         let file = store.files.open(&store.env, &self.path(), OpenMode::DirectRead).await?;
         Ok((start, file.read_at(start, buffer).await?))
+    }
+
+    /// Where to begin, and how many bytes to read at once.
+    fn blocks_to_read(&self, position: u64, wanted: usize) -> (u64, usize) {
+        let start = block_floor(position);
+        let wanted = (position - start) + wanted as u64;
+        let bytes_max = self.log.store.config.read_bytes_max as u64;
+        let most = bytes_max.min(block_ceil(self.extent.limit) - start);
+        (start, block_ceil(wanted.min(most)) as usize)
     }
 
     /// Damaged blocks, with the offsets of the batch that lies in them.

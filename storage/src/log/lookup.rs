@@ -272,7 +272,10 @@ impl<E: Environment> PartitionLog<E> {
         if length < last_two || !length.is_multiple_of(TimeEntry::BYTES as u64) {
             return Ok(None);
         }
-        let bytes = read_bytes::<E>(env, &file, length - last_two, last_two as usize).await?;
+        let bytes = match read_bytes::<E>(env, &file, length - last_two, last_two as usize).await {
+            Err(failure) if failure.is_unreadable() => return Ok(None),
+            read => read?,
+        };
         let entries = parse_index::<TimeEntry>(segment, &bytes).unwrap_or_default();
         let end = self.end_of_segment(segment);
         Ok(entries.get(1).filter(|last| last.last_offset < end).copied())
@@ -380,7 +383,7 @@ impl<E: Environment> PartitionLog<E> {
         Ok(self.store.indexes.put(path, written, Rc::new(entries)))
     }
 
-    /// The entries of an index file, `written` of them if the segment is still open; `None` if it is lost.
+    /// The entries of an index file, `written` of them if the segment is still open; `None` if it is lost, or cannot be read.
     async fn index_file<T: IndexEntry>(
         &self,
         segment: Offset,
@@ -390,7 +393,11 @@ impl<E: Environment> PartitionLog<E> {
         let path = segment_path(&self.log.directory, segment, kind);
         let index_bytes_max = self.log.state.borrow().config.index_bytes_max.max(64 << 20) as usize;
         let bytes_max = written.map_or(index_bytes_max, |count| count as usize * T::BYTES);
-        let Some(bytes) = read_file(&self.store.env, &path, bytes_max).await? else { return Ok(None) };
+        let read = match read_file(&self.store.env, &path, bytes_max).await {
+            Err(failure) if failure.is_unreadable() => None,
+            read => read?,
+        };
+        let Some(bytes) = read else { return Ok(None) };
         if written.is_none() && !bytes.len().is_multiple_of(T::BYTES) {
             // A sealed segment's index was cut to whole entries: this one lost some.
             return Ok(None);

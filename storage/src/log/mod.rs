@@ -268,8 +268,13 @@ impl<E: Environment> PartitionLog<E> {
         let path = segment_path(&self.log.directory, segment, SegmentFile::Log);
         let failed = |failure| AppendError::Failed(Rc::new(failure));
         let file = self.store.files.open(env, &path, OpenMode::DirectWrite).await.map_err(failed)?;
-        let block =
-            file.read_at(start, buffer(env, crate::disk::BLOCK as usize).await).await.map_err(failed)?;
+        let block = match file.read_at(start, buffer(env, crate::disk::BLOCK as usize).await).await {
+            Err(failure) if failure.is_unreadable() => {
+                let reason = "the disk cannot read the block".to_owned();
+                return Ok(Prefix::Damaged(Damage { path, bytes: start..size, offsets: None, reason }));
+            }
+            read => read.map_err(failed)?,
+        };
         let wanted = (size - start) as usize;
         match block.as_slice().get(..wanted) {
             Some(prefix) if self.is_open_block_whole(size, prefix) => Ok(Prefix::Whole(prefix.to_vec())),

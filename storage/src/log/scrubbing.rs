@@ -83,8 +83,8 @@ impl<E: Environment> PartitionLog<E> {
         Some(FileExtent { segment, limit, limit_offset: next, last_block })
     }
 
-    /// Verifies every batch of a sealed segment that has no checksum file, or none that was finished, and makes the file of them; false if it has one, or if
-    /// none can be made now. The first damage leaves it without.
+    /// Verifies every batch of a sealed segment that has no finished checksum file, and makes the file of them; false if it has
+    /// one, or if none can be made now. The first damage leaves it without.
     pub(crate) async fn make_checksums_if_none(
         &self,
         segment: Offset,
@@ -129,8 +129,13 @@ impl<E: Environment> PartitionLog<E> {
             Err(failure) if failure.is_not_found() => return Ok(true),
             Err(failure) => return Err(failure.into()),
         };
-        let header = read_bytes::<E>(env, &file, 0, checksums::HEADER_BYTES).await?;
-        Ok(ChecksumHeader::parse(&header).map_or(true, |header| header.sealed.is_none()))
+        let header = match read_bytes::<E>(env, &file, 0, checksums::HEADER_BYTES).await {
+            // Whoever reads the segment distrusts it; what it holds may be better than what can be made now.
+            Err(failure) if failure.is_unreadable() => return Ok(false),
+            read => read?,
+        };
+        let is_finished = ChecksumHeader::parse(&header).is_ok_and(|header| header.sealed.is_some());
+        Ok(!is_finished)
     }
 
     async fn write_new_checksums(&self, growing: &GrowingSegment) -> Result<(), ReadError> {

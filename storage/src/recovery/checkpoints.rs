@@ -17,6 +17,9 @@ use crate::failure::{Damage, StoreFailure};
 use crate::format::checkpoint::{BYTES_MAX, CheckpointBody, PartitionRecord};
 use crate::format::names::{CheckpointOwner, checkpoint_directory, journal_root, parse_checkpoint_name};
 
+/// How often a copy is read before it counts as damaged.
+const READ_TRIES: usize = 3;
+
 /// The checkpoints of the latest start.
 #[derive(Debug, Default)]
 pub(crate) struct Lives {
@@ -63,8 +66,15 @@ pub(super) async fn read<E: Environment>(env: &E, data_dir: &Path) -> Result<Liv
     for entry in env.list_directory(&directory).await? {
         let Some(owner) = parse_checkpoint_name(&entry.name) else { continue };
         let path = directory.join(&entry.name);
-        let bytes = read_file(env, &path, BYTES_MAX).await?.unwrap_or_default();
-        match CheckpointBody::parse(&bytes) {
+        let (bytes, parsed) = match read_patiently(env, &path).await {
+            Err(failure) if failure.is_unreadable() => (Vec::new(), Err(failure.to_string())),
+            read => {
+                let bytes = read?.unwrap_or_default();
+                let parsed = CheckpointBody::parse(&bytes);
+                (bytes, parsed)
+            }
+        };
+        match parsed {
             Ok(body) => {
                 whole.push((owner, body.start, bytes));
                 found.push((owner, body));
@@ -86,6 +96,17 @@ pub(super) async fn read<E: Environment>(env: &E, data_dir: &Path) -> Result<Liv
         replace_file(env, &damage.path, bytes).await?;
     }
     Ok(lives)
+}
+
+/// A file's content, asked for again where the disk cannot read it: a sector that is lost is refused each time.
+async fn read_patiently<E: Environment>(env: &E, path: &Path) -> Result<Option<Vec<u8>>, DiskFailure> {
+    for _ in 1..READ_TRIES {
+        match read_file(env, path, BYTES_MAX).await {
+            Err(failure) if failure.is_unreadable() => {}
+            read => return read,
+        }
+    }
+    read_file(env, path, BYTES_MAX).await
 }
 
 /// Chooses among those that could be read; `damaged` are those that could not.

@@ -381,13 +381,31 @@ impl<'a, E: Environment> Replay<'a, E> {
                 .await?;
             let start = block_floor(position);
             let wanted = block_ceil(position - start + count as u64) as usize;
-            let read = file.read_at(start, buffer(self.env, wanted.max(self.scan_bytes)).await).await?;
+            let mut read = file.read_at(start, buffer(self.env, wanted.max(self.scan_bytes)).await).await;
+            if read.as_ref().is_err_and(DiskFailure::is_unreadable) {
+                // Perhaps for the sake of what is not wanted yet; and one refusal is not damage.
+                read = file.read_at(start, buffer(self.env, wanted).await).await;
+            }
+            let read = match read {
+                Err(failure) if failure.is_unreadable() => {
+                    self.note_unreadable(segment, start..start + wanted as u64, &failure);
+                    return Ok(None);
+                }
+                read => read?,
+            };
             self.scan_bytes = (self.scan_bytes * 2).min(SCAN_BYTES);
             self.window = Some((segment, start, read.as_slice().to_vec()));
         }
         let (_, start, bytes) = self.window.as_ref().expect("just read");
         let from = (position - start) as usize;
         Ok(bytes.get(from..from + count))
+    }
+
+    /// What the disk cannot read is damage, and never a torn tail: nobody knows what stands there.
+    fn note_unreadable(&mut self, segment: Offset, bytes: std::ops::Range<u64>, failure: &DiskFailure) {
+        let damage = self.damage_at(segment, bytes, failure.to_string());
+        self.damage.get_or_insert(damage);
+        self.has_hole = true;
     }
 
     /// Puts journaled bytes where they belong.
@@ -416,10 +434,10 @@ impl<'a, E: Environment> Replay<'a, E> {
         let path = segment_path(&self.path, segment, SegmentFile::Log);
         let file = self.env.open(&path, OpenMode::DirectWrite).await?;
         let (start, end) = (block_floor(position), position + bytes.len() as u64);
-        let mut blocks = block_of(self.env, &file, start).await?;
+        let mut blocks = self.block_of(&file, segment, start).await?;
         blocks.resize((position - start) as usize, 0);
         blocks.extend_from_slice(&bytes);
-        let last = block_of(self.env, &file, block_floor(end)).await?;
+        let last = self.block_of(&file, segment, block_floor(end)).await?;
         blocks.extend(last.iter().skip((end - block_floor(end)) as usize));
         for (index, piece) in blocks.chunks(SCAN_BYTES).enumerate() {
             let slice = padded_slice_of(self.env, piece).await;
@@ -435,6 +453,28 @@ impl<'a, E: Environment> Replay<'a, E> {
         self.window = None;
         self.has_changed = true;
         Ok(())
+    }
+
+    /// One block of a segment, shorter where the file ends, and empty where the disk cannot read it: what stood there is lost, and
+    /// what the journal has for it is not.
+    async fn block_of(
+        &mut self,
+        file: &E::File,
+        segment: Offset,
+        start: u64,
+    ) -> Result<Vec<u8>, DiskFailure> {
+        let mut block = file.read_at(start, buffer(self.env, BLOCK as usize).await).await;
+        if block.as_ref().is_err_and(DiskFailure::is_unreadable) {
+            // One refusal is not damage: a sector that is lost is refused again.
+            block = file.read_at(start, buffer(self.env, BLOCK as usize).await).await;
+        }
+        match block {
+            Err(failure) if failure.is_unreadable() => {
+                self.note_unreadable(segment, start..start + BLOCK, &failure);
+                Ok(Vec::new())
+            }
+            read => read.map(|block| block.as_slice()[..block.len().min(BLOCK as usize)].to_vec()),
+        }
     }
 
     /// Writes again, for the sync that follows, what was found in the segment at the cursor.
@@ -510,7 +550,11 @@ impl<'a, E: Environment> Replay<'a, E> {
     /// Whether a checksum file is there for exactly this segment as a whole.
     async fn has_whole_checksums(&self, path: &Path, segment: &GrowingSegment) -> Result<bool, DiskFailure> {
         let bytes_max = checksum_position(checksum_count(segment.size)) as usize + 1;
-        let Some(bytes) = read_file(self.env, path, bytes_max).await? else { return Ok(false) };
+        let bytes = match read_file(self.env, path, bytes_max).await {
+            Err(failure) if failure.is_unreadable() => None,
+            read => read?,
+        };
+        let Some(bytes) = bytes else { return Ok(false) };
         let read = ChecksumFile::parse(&bytes, self.base.partition(), segment.base_offset);
         let sealed = read.ok().and_then(|file| file.header.sealed);
         Ok(sealed.is_some_and(|sealed| sealed.segment_bytes == segment.size))
@@ -687,8 +731,11 @@ impl<'a, E: Environment> Replay<'a, E> {
             return Ok(());
         }
         let path = segment_path(&self.path, segment.base_offset, SegmentFile::Checksums);
-        let header = read_file(self.env, &path, checksums::HEADER_BYTES).await?.unwrap_or_default();
-        let header = ChecksumHeader::parse(&header).ok();
+        let header = match read_file(self.env, &path, checksums::HEADER_BYTES).await {
+            Err(failure) if failure.is_unreadable() => None,
+            read => read?,
+        };
+        let header = ChecksumHeader::parse(&header.unwrap_or_default()).ok();
         let Some(header) = header.filter(|header| header.partition == partition && header.sealed.is_some())
         else {
             return Ok(());
@@ -732,10 +779,4 @@ impl<'a, E: Environment> Replay<'a, E> {
 struct FoundBatch {
     header: BatchHeader,
     checksums: Option<GrowingChecksums>,
-}
-
-/// One block of a file, shorter where the file ends.
-async fn block_of<E: Environment>(env: &E, file: &E::File, start: u64) -> Result<Vec<u8>, DiskFailure> {
-    let block = file.read_at(start, buffer(env, BLOCK as usize).await).await?;
-    Ok(block.as_slice()[..block.len().min(BLOCK as usize)].to_vec())
 }

@@ -14,10 +14,11 @@ mod mounts;
 mod names;
 mod power;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::Path;
 
+use crate::buffer::DIRECT_ALIGNMENT;
 use crate::environment::{DirectoryEntry, EntryKind, WriteSync};
 
 use super::random::{PerMillion, Random};
@@ -89,6 +90,8 @@ pub(super) enum IfAbsent {
 pub(super) struct Disk {
     names: Names,
     contents: BTreeMap<u64, Content>,
+    /// Blocks that cannot be read, by file and number.
+    unreadable: BTreeSet<(u64, u64)>,
     in_flight: BTreeMap<u64, InFlightWrite>,
     last_sequence: u64,
     bytes_max: u64,
@@ -109,6 +112,7 @@ impl Disk {
         Disk {
             names: Names::new(),
             contents: BTreeMap::new(),
+            unreadable: BTreeSet::new(),
             in_flight: BTreeMap::new(),
             last_sequence: 0,
             bytes_max,
@@ -152,6 +156,20 @@ impl Disk {
 
     pub fn read(&self, file: u64, position: u64, target: &mut [u8]) -> usize {
         self.contents[&file].read(position, target)
+    }
+
+    /// Fails where a block is met that cannot be read.
+    pub fn expect_readable(&self, file: u64, position: u64, length: usize) -> io::Result<()> {
+        let block = DIRECT_ALIGNMENT as u64;
+        let blocks = position / block..(position + length as u64).div_ceil(block);
+        match self.unreadable.range((file, blocks.start)..(file, blocks.end)).next() {
+            Some(_) => Err(io::Error::from_raw_os_error(libc::EIO)),
+            None => Ok(()),
+        }
+    }
+
+    pub fn set_unreadable(&mut self, file: u64, block: u64) {
+        self.unreadable.insert((file, block));
     }
 
     /// The whole visible content.
