@@ -6,6 +6,10 @@
 //!              └── woken by an ─────┘
 //!                  advancing high watermark, the deadline, or the asking shard in a hurry
 //! ```
+//!
+//! A read that finds no I/O memory gives nothing, as if there were no records, and is tried again until the deadline: Kafka has no
+//! error for this, and its consumers end by one that they do not know. Records on their way to slow readers hold memory: the less is
+//! free, the less a read takes, down to one batch, so that there is always some for what comes in.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -25,6 +29,9 @@ use crate::broker::message::{Answer, FetchCall, FetchRefused, Fetched, Partition
 use crate::broker::partition::{Partition, UnknownEpoch};
 use crate::broker::refusals::read_refusal;
 use crate::broker::shard::Shard;
+
+/// How long to wait for I/O memory before asking again.
+const MEMORY_RETRY: Duration = Duration::from_millis(5);
 
 /// Fetches of other shards under way here, by who asked, so that they can be hurried.
 #[derive(Default)]
@@ -64,6 +71,23 @@ impl Hurry {
     }
 }
 
+/// What a call read.
+struct Read {
+    fetched: Vec<Fetched>,
+    bytes: usize,
+    /// Some records stayed where they are for want of I/O memory.
+    found_no_memory: bool,
+}
+
+impl Read {
+    /// Whether there is nothing to tell.
+    fn is_empty(&self) -> bool {
+        let is_news =
+            |fetched: &Fetched| fetched.result.as_ref().map_or(true, |records| records.diverging.is_some());
+        self.bytes == 0 && !self.fetched.iter().any(is_news)
+    }
+}
+
 /// What a look at a partition found.
 enum Look<E: Environment> {
     Refused(FetchRefused),
@@ -75,9 +99,28 @@ impl<E: Environment> Shard<E> {
     /// Reads from partitions of this shard and answers.
     pub(super) async fn fetch(self: Rc<Self>, call: FetchCall, hurry: Rc<Hurry>, reply_to: ReplyTo) {
         let (waited, readable_bytes) = self.wait_for_bytes(&call, &hurry).await;
+        let fetched = self.read_when_there_is_memory(&call, &hurry).await;
         self.fetches_under_way.end(reply_to);
-        let fetched = self.read(&call).await;
         self.answer(reply_to, Answer::Fetched { fetched, readable_bytes, waited });
+    }
+
+    /// Reads; again and again while there is no memory for anything and the call may wait.
+    async fn read_when_there_is_memory(&self, call: &FetchCall, hurry: &Hurry) -> Vec<Fetched> {
+        loop {
+            let read = self.read(call).await;
+            let now = self.env.now();
+            let may_wait = now < call.deadline && !hurry.hurried.get() && !self.is_stopping();
+            if !read.found_no_memory || !read.is_empty() || !may_wait {
+                return read.fetched;
+            }
+            self.env.sleep_until(call.deadline.min(now + MEMORY_RETRY)).await;
+        }
+    }
+
+    /// How much a read may take of the memory: half of what is free of three quarters.
+    fn room_for_records(&self) -> usize {
+        let arena = self.env.arena();
+        (arena.bytes_max() / 4 * 3).saturating_sub(arena.used_bytes()) / 2
     }
 
     /// Lets a fetch of another shard answer at once; it may have answered already.
@@ -156,20 +199,18 @@ impl<E: Environment> Shard<E> {
         Look::Readable { partition, bytes }
     }
 
-    async fn read(&self, call: &FetchCall) -> Vec<Fetched> {
-        let mut fetched = Vec::with_capacity(call.partitions.len());
-        let mut bytes_left = call.bytes_max;
-        let mut nothing_yet = true;
+    async fn read(&self, call: &FetchCall) -> Read {
+        let fetched = Vec::with_capacity(call.partitions.len());
+        let mut read = Read { fetched, bytes: 0, found_no_memory: false };
         for fetch in &call.partitions {
-            let at_least_one = if nothing_yet { AtLeastOne::Batch } else { AtLeastOne::Nothing };
-            let result = self.read_partition(fetch, bytes_left, at_least_one).await;
-            if let Ok(records) = &result {
-                bytes_left = bytes_left.saturating_sub(records.record_bytes);
-                nothing_yet &= records.record_bytes == 0;
-            }
-            fetched.push(Fetched { index: fetch.index, result });
+            let at_least_one = if read.bytes == 0 { AtLeastOne::Batch } else { AtLeastOne::Nothing };
+            let bytes_left = call.bytes_max.saturating_sub(read.bytes).min(self.room_for_records());
+            let found_no_memory = &mut read.found_no_memory;
+            let result = self.read_partition(fetch, bytes_left, at_least_one, found_no_memory).await;
+            read.bytes += result.as_ref().map_or(0, |records| records.record_bytes);
+            read.fetched.push(Fetched { index: fetch.index, result });
         }
-        fetched
+        read
     }
 
     async fn read_partition(
@@ -177,6 +218,7 @@ impl<E: Environment> Shard<E> {
         fetch: &PartitionFetch,
         bytes_left: usize,
         at_least_one: AtLeastOne,
+        found_no_memory: &mut bool,
     ) -> Result<PartitionRecords, FetchRefused> {
         let (partition, diverging, readable) = match self.look(fetch) {
             Look::Refused(refused) => return Err(refused),
@@ -204,6 +246,7 @@ impl<E: Environment> Shard<E> {
                     }
                     (records.records, records.record_bytes) = (read.slices, read.bytes);
                 }
+                Err(ReadError::NoRoom) => *found_no_memory = true,
                 Err(error) => {
                     return Err(FetchRefused {
                         refusal: read_refusal(&partition.log, error),

@@ -5,10 +5,11 @@ use std::time::Duration;
 use ringlog_net::protocol::ApiKey;
 use ringlog_net::protocol::fetch::{FetchPartition, FetchRequest, FetchResponse, FetchTopic, ForgottenTopic};
 
-use ringlog_runtime::memory::{MemoryWorld, Options};
+use ringlog_runtime::memory::{Limits, MemoryWorld, Options};
 
 use crate::harness::{
-    Client, TOPIC, batch, beside, fetch_request, produce_request, records_of, with_broker, with_broker_in,
+    Client, Response, TOPIC, batch, beside, fetch_request, produce_request, records_of, with_broker,
+    with_broker_in,
 };
 
 /// What a session's request names: partitions with offsets, forgotten partitions.
@@ -189,6 +190,69 @@ fn f4_an_error_in_one_partition_ends_the_wait_for_all() {
         let errors: Vec<_> =
             fetched.responses[0].partitions.iter().map(|partition| partition.error_code).collect();
         assert_eq!(errors, [0, 3]);
+    });
+}
+
+#[test]
+fn f4_records_that_no_memory_is_there_to_read_into_come_when_there_is_some() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let large = batch(&[&"x".repeat(100 << 10)]);
+        assert_eq!(client.produce(0, &large).await, (0, 0));
+        // The tail cache keeps these and nothing before them.
+        for _ in 0..10 {
+            assert_eq!(client.produce(0, &batch(&[&"x".repeat(10 << 10)])).await.0, 0);
+        }
+        broker.world().sleep(Duration::from_secs(1)).await;
+        // Enough for requests, replies and look-ups.
+        let taken = broker.take_memory_but(4 << 20);
+        let poll = |max_wait_ms| FetchRequest { max_wait_ms, ..fetch_request(&[(0, 0)]) };
+        let records = |response: &Response| {
+            let fetched = response.read(FetchResponse::decode);
+            let partition = &fetched.responses[0].partitions[0];
+            (partition.error_code, records_of(partition).len())
+        };
+        let began = broker.world().now();
+        assert_eq!(records(&client.call(&poll(300), 12).await), (0, 0));
+        assert!(broker.world().now().since(began) >= Duration::from_millis(300));
+        client.send(&poll(60_000), 12).await;
+        broker.world().sleep(Duration::from_secs(1)).await;
+        drop(taken);
+        let began = broker.world().now();
+        assert_eq!(records(&client.receive(ApiKey::Fetch, 12).await.unwrap()), (0, large.len()));
+        assert!(broker.world().now().since(began) < Duration::from_secs(1));
+    });
+}
+
+#[test]
+fn many_clients_that_fetch_everything_and_read_nothing_yet_hold_up_no_producer() {
+    let limits = Limits { arena_bytes_max: 64 << 20, ..Limits::default() };
+    let world = MemoryWorld::new(7, Options { limits, ..Options::quiet() });
+    let bounds = "ringlog.memory.bytes=67108864\nsocket.request.max.bytes=4194304\nfetch.max.bytes=16777216";
+    with_broker_in(&world, bounds, async |broker| {
+        let mut producer = broker.with_topic(8, &[]).await;
+        let large = batch(&[&"x".repeat(900 << 10)]);
+        for partition in 0..8 {
+            assert_eq!(producer.produce(partition, &large).await.0, 0);
+        }
+        let everything: Vec<(i32, i64)> = (0..8).map(|partition| (partition, 0)).collect();
+        let everything = FetchRequest { max_bytes: 16 << 20, ..fetch_request(&everything) };
+        let mut clients: Vec<Client> = (0..24).map(|_| broker.connect()).collect();
+        for client in &mut clients {
+            client.send(&everything, 12).await;
+        }
+        broker.world().sleep(Duration::from_secs(10)).await;
+        let began = broker.world().now();
+        assert_eq!(producer.produce(0, &batch(&["a"])).await, (0, 1));
+        assert!(broker.world().now().since(began) < Duration::from_secs(1));
+        // None of them went without.
+        for client in &mut clients {
+            let response = client.receive(ApiKey::Fetch, 12).await.unwrap();
+            let fetched = response.read(FetchResponse::decode);
+            let partitions = &fetched.responses[0].partitions;
+            assert!(partitions.iter().all(|partition| partition.error_code == 0));
+            assert!(partitions.iter().any(|partition| records_of(partition).len() == large.len()));
+        }
     });
 }
 

@@ -21,6 +21,7 @@ use ringlog_net::protocol::produce::{
 use ringlog_net::protocol::{
     ApiKey, DecodeError, Decoder, Message, Uuid, decode_response, encode_request_frame,
 };
+use ringlog_runtime::buffer::{Arena, BufMut};
 use ringlog_runtime::environment::{Connection, Environment, TaskClass};
 use ringlog_runtime::memory::{MemoryAccepted, MemoryConnection, MemoryWorld, Options, WorldHandle};
 use ringlog_storage::StoreConfig;
@@ -55,8 +56,8 @@ pub fn with_starting_broker<F: Future<Output = ()>>(
     properties: &str,
     test: impl FnOnce(Broker) -> F,
 ) {
-    start(world, properties);
-    world.run_until(test(Broker { handle: world.handle() }));
+    let arenas = start(world, properties);
+    world.run_until(test(Broker { handle: world.handle(), arenas }));
 }
 
 /// Why a broker does not start with these properties.
@@ -81,11 +82,14 @@ fn broker_start(properties: &str) -> Arc<BrokerStart> {
     })
 }
 
-fn start(world: &MemoryWorld, properties: &str) {
+/// Starts the shards; their I/O memory.
+fn start(world: &MemoryWorld, properties: &str) -> Rc<[Arena]> {
     let start = broker_start(properties);
     let mailboxes = world.mesh::<ShardMessage<MemoryAccepted>>(SHARD_COUNT);
+    let mut arenas = Vec::new();
     for (shard, mailbox) in (0..SHARD_COUNT).zip(mailboxes) {
         let (env, start) = (world.environment(shard, SHARD_COUNT), start.clone());
+        arenas.push(env.arena().clone());
         let shard_env = env.clone();
         env.spawn(TaskClass::Network, async move {
             let ended = match shard {
@@ -95,6 +99,7 @@ fn start(world: &MemoryWorld, properties: &str) {
             ended.expect("the broker starts");
         });
     }
+    arenas.into()
 }
 
 fn address() -> SocketAddr {
@@ -105,6 +110,7 @@ fn address() -> SocketAddr {
 #[derive(Clone)]
 pub struct Broker {
     handle: WorldHandle,
+    arenas: Rc<[Arena]>,
 }
 
 impl Broker {
@@ -158,6 +164,16 @@ impl Broker {
         let numbers: Vec<f64> =
             values.map(|line| line.rsplit(' ').next().expect("a value").parse().expect("a number")).collect();
         (!numbers.is_empty()).then(|| numbers.iter().sum())
+    }
+
+    /// Takes all I/O memory of every shard but so many bytes, for as long as the buffers are kept.
+    pub fn take_memory_but(&self, bytes: usize) -> Vec<BufMut> {
+        let take = |arena: &Arena| {
+            let free = arena.bytes_max() - arena.used_bytes();
+            // Buffers are of whole pages.
+            arena.allocate((free - bytes) / 4_096 * 4_096).expect("that much is free")
+        };
+        self.arenas.iter().map(take).collect()
     }
 
     /// The world the broker lives in.

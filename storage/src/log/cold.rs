@@ -355,7 +355,12 @@ impl<E: Environment> ColdRead<'_, E> {
     pub(super) async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
         let store = store_of(self.log);
         let (start, capacity) = self.blocks_to_read(position, wanted);
-        let buffer = store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)?;
+        let arena = store.env.arena();
+        // The last of the memory is for indexes and checksums, which a read waits for while it holds its blocks.
+        if arena.used_bytes() + capacity > arena.bytes_max() / 8 * 7 {
+            return Err(ReadError::NoRoom);
+        }
+        let buffer = arena.allocate(capacity).map_err(|_| ReadError::NoRoom)?;
         let file = store.files.open(&store.env, &self.path(), OpenMode::DirectRead).await?;
         Ok((start, file.read_at(start, buffer).await?))
     }
