@@ -237,7 +237,7 @@ fn many_clients_that_fetch_everything_and_read_nothing_yet_hold_up_no_producer()
         }
         let everything: Vec<(i32, i64)> = (0..8).map(|partition| (partition, 0)).collect();
         let everything = FetchRequest { max_bytes: 16 << 20, ..fetch_request(&everything) };
-        let mut clients: Vec<Client> = (0..24).map(|_| broker.connect()).collect();
+        let mut clients: Vec<Client> = (0..16).map(|_| broker.connect()).collect();
         for client in &mut clients {
             client.send(&everything, 12).await;
         }
