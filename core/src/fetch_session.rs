@@ -12,7 +12,10 @@
 //! the longest unused beyond its time, else an old one smaller than the newcomer.
 
 use std::collections::BTreeMap;
+use std::collections::hash_map::Entry;
 use std::time::Duration;
+
+use rustc_hash::FxHashMap;
 
 use crate::ids::{LeaderEpoch, Offset, PartitionIndex, TopicId, TopicName};
 use crate::refusal::Refusal;
@@ -26,7 +29,7 @@ const INITIAL_EPOCH: i32 = 0;
 const FINAL_EPOCH: i32 = -1;
 
 /// A topic as a request names it: by id from Fetch 13 on, by name before.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum TopicKey {
     /// By id.
     Id(TopicId),
@@ -176,7 +179,7 @@ impl FetchSessions {
                     FINAL_EPOCH => Kind::Sessionless,
                     _ => Kind::Full { by_topic_id: request.by_topic_id, privileged: request.privileged },
                 };
-                Ok(FetchContext { kind, wanted: request.wanted })
+                Ok(FetchContext { kind, wanted: each_once(request.wanted) })
             }
             _ => self.open_incremental(request, now),
         }
@@ -377,6 +380,26 @@ fn epoch_after(epoch: i32) -> i32 {
     if epoch == i32::MAX { 1 } else { epoch + 1 }
 }
 
+/// A partition that a request names more than once is wanted once: at its first place, as it was named last.
+fn each_once(wanted: Vec<Wanted>) -> Vec<Wanted> {
+    if wanted.len() < 2 {
+        return wanted;
+    }
+    let mut places: FxHashMap<PartitionKey, usize> = FxHashMap::default();
+    places.reserve(wanted.len());
+    let mut once: Vec<Wanted> = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        match places.entry(one.partition.clone()) {
+            Entry::Occupied(place) => once[*place.get()] = one,
+            Entry::Vacant(place) => {
+                place.insert(once.len());
+                once.push(one);
+            }
+        }
+    }
+    once
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -433,6 +456,18 @@ mod tests {
 
     fn numbers(context: &FetchContext) -> Vec<i32> {
         context.wanted().iter().map(|wanted| wanted.partition.1.0).collect()
+    }
+
+    #[test]
+    fn a_partition_named_again_and_again_is_wanted_once_as_it_was_named_last() {
+        let mut sessions = FetchSessions::new(BOUNDS);
+        for epoch in [INITIAL_EPOCH, FINAL_EPOCH] {
+            let mut asked = request(0, epoch, &[2, 0, 2, 1, 2]);
+            asked.wanted[4].bytes_max = 7;
+            let context = sessions.open(asked, at(0)).unwrap();
+            assert_eq!(numbers(&context), [2, 0, 1]);
+            assert_eq!(context.wanted()[0].bytes_max, 7);
+        }
     }
 
     #[test]
