@@ -181,12 +181,20 @@ impl File for UringFile {
 
     async fn sync(&self) -> Result<(), DiskFailure> {
         let descriptor = &self.shared.descriptor;
-        let entry = descriptor.entry(|fd| opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build());
-        // SAFETY: the entry holds no address.
-        let sync =
-            unsafe { descriptor.driver().start(descriptor, entry, Payload::Nothing, OnDrop::Complete) };
-        // Never repeated: after a failed sync the pages may be marked clean though they are not on the disk.
-        to_result(sync.await.result).map(drop).map_err(|error| self.failure("sync", None, error))
+        let mut repeats = Repeats::default();
+        loop {
+            let entry =
+                descriptor.entry(|fd| opcode::Fsync::new(fd).flags(types::FsyncFlags::DATASYNC).build());
+            // SAFETY: the entry holds no address.
+            let sync =
+                unsafe { descriptor.driver().start(descriptor, entry, Payload::Nothing, OnDrop::Complete) };
+            match to_result(sync.await.result) {
+                // It was not begun. A sync that was is never repeated: after one that failed the pages may be marked clean
+                // though they are not on the disk.
+                Err(error) if was_not_begun(&error) && repeats.allow(&error) => {}
+                synced => return synced.map(drop).map_err(|error| self.failure("sync", None, error)),
+            }
+        }
     }
 
     async fn allocate(&self, length: u64) -> Result<(), DiskFailure> {
@@ -240,6 +248,12 @@ pub(super) fn to_result(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
+/// Whether the kernel gave an operation up before it began. It does so when it can make no worker for the ring because signals keep coming
+/// (`io_acct_cancel_pending_work` in its io_uring/io-wq.c): a process that is stopped and continued meets that.
+fn was_not_begun(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::ECANCELED)
+}
+
 /// Bounds the repetition of what should pass by itself.
 #[derive(Default)]
 pub(super) struct Repeats {
@@ -249,7 +263,7 @@ pub(super) struct Repeats {
 impl Repeats {
     /// Whether an operation with this error is to be tried again.
     pub(super) fn allow(&mut self, error: &io::Error) -> bool {
-        let passes = matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN));
+        let passes = was_not_begun(error) || matches!(error.raw_os_error(), Some(libc::EINTR | libc::EAGAIN));
         self.count += u32::from(passes);
         passes && self.count <= REPEATS_MAX
     }
