@@ -260,6 +260,7 @@ async fn read_enough<E: Environment>(
         let telling =
             results.iter().any(|result| !matches!(result, Ok(records) if records.diverging.is_none()));
         if bytes >= appetite.bytes_min
+            || wanted.is_empty()
             || telling
             || shard.env.now() >= appetite.deadline
             || shard.is_stopping()

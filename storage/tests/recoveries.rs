@@ -465,6 +465,10 @@ fn a_log_that_no_checkpoint_knows_and_that_goes_on_behind_damage_is_refused_and_
     let index = index_bytes(Offset(0), &[third]);
     let files = [(FIRST_SEGMENT, damaged.clone()), ("00000000000000000000.index", index)];
     refuses_and_cuts_nothing(&world_with_a_strange_log(&files));
+    // What the disk cannot read may lead there.
+    let world = world_with_a_strange_log(&files);
+    world.disk().set_unreadable("/data/topic-0/00000000000000000000.index", 0);
+    refuses_and_cuts_nothing(&world);
     let files = [(FIRST_SEGMENT, damaged), ("00000000000000000008.log", batches(&[8]))];
     refuses_and_cuts_nothing(&world_with_a_strange_log(&files));
 }

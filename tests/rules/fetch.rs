@@ -205,7 +205,7 @@ fn f4_records_that_no_memory_is_there_to_read_into_come_when_there_is_some() {
         }
         broker.world().sleep(Duration::from_secs(1)).await;
         // Enough for requests, replies and look-ups.
-        let taken = broker.take_memory_but(4 << 20);
+        let taken = broker.take_memory_but(1 << 20);
         let poll = |max_wait_ms| FetchRequest { max_wait_ms, ..fetch_request(&[(0, 0)]) };
         let records = |response: &Response| {
             let fetched = response.read(FetchResponse::decode);
@@ -253,6 +253,23 @@ fn many_clients_that_fetch_everything_and_read_nothing_yet_hold_up_no_producer()
             assert!(partitions.iter().all(|partition| partition.error_code == 0));
             assert!(partitions.iter().any(|partition| records_of(partition).len() == large.len()));
         }
+    });
+}
+
+#[test]
+fn f7_a_fetch_that_wants_no_partition_is_answered_at_once() {
+    with_broker("", async |broker| {
+        let mut client = broker.with_topic(1, &[]).await;
+        let opening = ask(&mut client, &in_session(0, 0, &[(0, 0)], &[])).await;
+        let began = broker.world().now();
+        for mut request in
+            [in_session(0, -1, &[], &[]), in_session(0, 0, &[], &[]), in_session(opening.1, 1, &[], &[0])]
+        {
+            (request.max_wait_ms, request.min_bytes) = (60_000, 1);
+            let (error, _, partitions) = ask(&mut client, &request).await;
+            assert_eq!((error, partitions), (0, vec![]));
+        }
+        assert!(broker.world().now().since(began) < Duration::from_secs(1));
     });
 }
 

@@ -26,6 +26,9 @@ use crate::log::PartitionLog;
 use crate::log::read::{AtLeastOne, FileExtent, ReadBounds, ReadRecords, store_of};
 use crate::store::read_ahead::{Place, Window};
 
+/// Memory that cold reads leave free: some look-ups of indexes and checksums at the same time.
+const LOOK_UP_BYTES: usize = 2 << 20;
+
 /// Where the checksum of a batch begins to count.
 const CHECKSUM_START: usize = 21;
 /// Where a batch says how much follows.
@@ -328,7 +331,7 @@ impl<E: Environment> ColdRead<'_, E> {
         }
         // One sector is enough to fail a read of many blocks: each alone.
         let (start, capacity) = self.blocks_to_read(position, wanted);
-        let mut whole = self.log.store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)?;
+        let mut whole = self.room_for(capacity)?;
         while whole.len() < capacity {
             let next = start + whole.len() as u64;
             let (_, block) = match self.read_blocks(next, BLOCK as usize).await {
@@ -355,14 +358,25 @@ impl<E: Environment> ColdRead<'_, E> {
     pub(super) async fn read_blocks(&self, position: u64, wanted: usize) -> Result<(u64, BufMut), ReadError> {
         let store = store_of(self.log);
         let (start, capacity) = self.blocks_to_read(position, wanted);
-        let arena = store.env.arena();
-        // The last of the memory is for indexes and checksums, which a read waits for while it holds its blocks.
-        if arena.used_bytes() + capacity > arena.bytes_max() / 8 * 7 {
-            return Err(ReadError::NoRoom);
-        }
-        let buffer = arena.allocate(capacity).map_err(|_| ReadError::NoRoom)?;
+        let buffer = self.room_for(capacity)?;
         let file = store.files.open(&store.env, &self.path(), OpenMode::DirectRead).await?;
         Ok((start, file.read_at(start, buffer).await?))
+    }
+
+    /// Memory for blocks: if there is little, that of what was read ahead and of batches that are in their files is given up for it.
+    fn room_for(&self, capacity: usize) -> Result<BufMut, ReadError> {
+        let store = store_of(self.log);
+        let arena = store.env.arena();
+        // The last of it is for indexes and checksums, which a read waits for while it holds its blocks.
+        let is_short = || arena.used_bytes() + capacity + LOOK_UP_BYTES > arena.bytes_max();
+        if is_short() {
+            store.read_ahead.give_up_windows();
+            store.evict();
+        }
+        if is_short() {
+            return Err(ReadError::NoRoom);
+        }
+        arena.allocate(capacity).map_err(|_| ReadError::NoRoom)
     }
 
     /// Where to begin, and how many bytes to read at once.

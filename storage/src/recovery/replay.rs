@@ -602,8 +602,16 @@ impl<'a, E: Environment> Replay<'a, E> {
     async fn judge(&mut self) -> Result<(), DiskFailure> {
         let (active, size) = (self.growing.base_offset, self.growing.size);
         let mut places = vec![(active, size)];
-        places
-            .extend(self.indexed_behind(active, size).await?.into_iter().map(|position| (active, position)));
+        match self.indexed_behind(active, size).await {
+            // Nobody knows whether something lies behind: it is not cut.
+            Err(failure) if failure.is_unreadable() => {
+                self.durable_end_offset =
+                    self.durable_end_offset.max(Offset(self.end_offset.0.saturating_add(1)));
+                self.note_unreadable(active, size..size, &failure);
+                return Ok(());
+            }
+            positions => places.extend(positions?.into_iter().map(|position| (active, position))),
+        }
         places.extend(self.segments.keys().filter(|base| **base > active).map(|base| (*base, 0)));
         for (segment, position) in places {
             let Some(offset) = self.whole_batch_at(segment, position).await? else { continue };

@@ -128,6 +128,11 @@ impl ReadAhead {
         self.under_way.borrow_mut().retain(|other| *other != permit);
     }
 
+    /// Gives all kept windows up: their memory is needed.
+    pub fn give_up_windows(&self) {
+        self.windows.borrow_mut().clear();
+    }
+
     /// Forgets a partition.
     pub fn forget(&self, partition: TopicPartition) {
         self.readers.borrow_mut().retain(|(place, _, _)| place.partition != partition);
