@@ -256,8 +256,7 @@ impl DiskFailure {
 
     /// Whether the medium does not give back what it was given, there: other places and other operations may do well.
     pub fn is_unreadable(&self) -> bool {
-        const EIO: i32 = 5;
-        self.operation == "read" && self.error.raw_os_error() == Some(EIO)
+        self.operation == "read" && self.error.raw_os_error() == Some(libc::EIO)
     }
 
     /// The same failure, to tell somebody else of.

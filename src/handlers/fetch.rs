@@ -295,7 +295,7 @@ async fn read_once<E: Environment>(
     owners: &mut [Owner],
     appetite: Appetite,
 ) -> (Vec<PartitionResult>, Duration) {
-    let at_once = wanted.is_empty() || wanted.iter().any(Result::is_err);
+    let at_once = wanted.iter().any(Result::is_err);
     let had: usize = owners.iter().map(|owner| owner.readable_bytes).sum();
     let share = appetite.bytes_min.saturating_sub(had).div_ceil(owners.len().max(1));
     let mut tickets = Vec::with_capacity(owners.len());

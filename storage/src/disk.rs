@@ -78,6 +78,18 @@ pub(crate) async fn read_file<E: Environment>(
     read_bytes::<E>(env, &file, 0, bytes_max).await.map(Some)
 }
 
+/// As [`read_file`], of a file that can be done without: one that the disk cannot read is as good as gone.
+pub(crate) async fn read_helping_file<E: Environment>(
+    env: &E,
+    path: &Path,
+    bytes_max: usize,
+) -> Result<Option<Vec<u8>>, DiskFailure> {
+    match read_file(env, path, bytes_max).await {
+        Err(failure) if failure.is_unreadable() => Ok(None),
+        read => read,
+    }
+}
+
 /// Up to `bytes_max` bytes from `position` on of a file open through the page cache.
 pub(crate) async fn read_bytes<E: Environment>(
     env: &E,

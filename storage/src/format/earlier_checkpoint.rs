@@ -10,9 +10,60 @@ use crate::format::checkpoint::{CheckpointBody, PartitionRecord};
 pub(super) const MAGIC_1: [u8; 8] = *b"RLCHKPT1";
 pub(super) const MAGIC_2: [u8; 8] = *b"RLCHKPT2";
 
-/// A body with records of one earlier kind, and how one is read.
-macro_rules! earlier_body {
-    ($body:ident, $record:ident, $parse:ident) => {
+/// A record of an earlier kind, `$between` the fields that all have, and its body.
+macro_rules! earlier_checkpoint {
+    ($body:ident, $record:ident { $($between:ident: $kind:ty),* }, $parse:ident, $completed:expr) => {
+        #[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
+        struct $record {
+            topic_id: [u8; 16],
+            topic: String,
+            partition: i32,
+            log_start_offset: i64,
+            end_offset: i64,
+            durable_end_offset: i64,
+            sealed_digest: u32,
+            segment_base_offset: i64,
+            position: u64,
+            max_timestamp: i64,
+            max_timestamp_last_offset: i64,
+            first_timestamp: Option<i64>,
+            bytes_since_index_entry: u64,
+            offset_index_count: u32,
+            time_index_count: u32,
+            last_time_entry: Option<(i64, i64)>,
+            $($between: $kind,)*
+            epochs: Vec<(i32, i64)>,
+            producers: ProducerSnapshot,
+        }
+
+        impl $record {
+            fn into_record(self) -> PartitionRecord {
+                let record = PartitionRecord {
+                    topic_id: self.topic_id,
+                    topic: self.topic,
+                    partition: self.partition,
+                    log_start_offset: self.log_start_offset,
+                    end_offset: self.end_offset,
+                    durable_end_offset: self.durable_end_offset,
+                    sealed_digest: self.sealed_digest,
+                    segment_base_offset: self.segment_base_offset,
+                    position: self.position,
+                    max_timestamp: self.max_timestamp,
+                    max_timestamp_last_offset: self.max_timestamp_last_offset,
+                    first_timestamp: self.first_timestamp,
+                    bytes_since_index_entry: self.bytes_since_index_entry,
+                    offset_index_count: self.offset_index_count,
+                    time_index_count: self.time_index_count,
+                    last_time_entry: self.last_time_entry,
+                    $($between: self.$between,)*
+                    epochs: self.epochs,
+                    producers: self.producers,
+                    ..PartitionRecord::default()
+                };
+                $completed(record)
+            }
+        }
+
         #[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
         struct $body {
             start: u64,
@@ -44,112 +95,19 @@ macro_rules! earlier_body {
     };
 }
 
-earlier_body!(Body1, Record1, parse_1);
-earlier_body!(Body2, Record2, parse_2);
+earlier_checkpoint!(Body1, Record1 {}, parse_1, without_checksums);
+// Everything that counts is in its file.
+earlier_checkpoint!(
+    Body2,
+    Record2 { checksums_from: i64, open_checksums: Option<(u32, u32)> },
+    parse_2,
+    std::convert::identity
+);
 
-#[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct Record1 {
-    topic_id: [u8; 16],
-    topic: String,
-    partition: i32,
-    log_start_offset: i64,
-    end_offset: i64,
-    durable_end_offset: i64,
-    sealed_digest: u32,
-    segment_base_offset: i64,
-    position: u64,
-    max_timestamp: i64,
-    max_timestamp_last_offset: i64,
-    first_timestamp: Option<i64>,
-    bytes_since_index_entry: u64,
-    offset_index_count: u32,
-    time_index_count: u32,
-    last_time_entry: Option<(i64, i64)>,
-    epochs: Vec<(i32, i64)>,
-    producers: ProducerSnapshot,
-}
-
-impl Record1 {
-    /// No segment of such a log has checksums but one that is still empty.
-    fn into_record(self) -> PartitionRecord {
-        let open_checksums = (self.position == 0).then_some((0, 0));
-        Record2 {
-            topic_id: self.topic_id,
-            topic: self.topic,
-            partition: self.partition,
-            log_start_offset: self.log_start_offset,
-            end_offset: self.end_offset,
-            durable_end_offset: self.durable_end_offset,
-            sealed_digest: self.sealed_digest,
-            segment_base_offset: self.segment_base_offset,
-            position: self.position,
-            max_timestamp: self.max_timestamp,
-            max_timestamp_last_offset: self.max_timestamp_last_offset,
-            first_timestamp: self.first_timestamp,
-            bytes_since_index_entry: self.bytes_since_index_entry,
-            offset_index_count: self.offset_index_count,
-            time_index_count: self.time_index_count,
-            last_time_entry: self.last_time_entry,
-            checksums_from: i64::MAX,
-            open_checksums,
-            epochs: self.epochs,
-            producers: self.producers,
-        }
-        .into_record()
-    }
-}
-
-#[derive(Default, rkyv::Archive, rkyv::Serialize, rkyv::Deserialize)]
-struct Record2 {
-    topic_id: [u8; 16],
-    topic: String,
-    partition: i32,
-    log_start_offset: i64,
-    end_offset: i64,
-    durable_end_offset: i64,
-    sealed_digest: u32,
-    segment_base_offset: i64,
-    position: u64,
-    max_timestamp: i64,
-    max_timestamp_last_offset: i64,
-    first_timestamp: Option<i64>,
-    bytes_since_index_entry: u64,
-    offset_index_count: u32,
-    time_index_count: u32,
-    last_time_entry: Option<(i64, i64)>,
-    checksums_from: i64,
-    open_checksums: Option<(u32, u32)>,
-    epochs: Vec<(i32, i64)>,
-    producers: ProducerSnapshot,
-}
-
-impl Record2 {
-    /// Everything that counts is in its file.
-    fn into_record(self) -> PartitionRecord {
-        PartitionRecord {
-            unwritten: Default::default(),
-            topic_id: self.topic_id,
-            topic: self.topic,
-            partition: self.partition,
-            log_start_offset: self.log_start_offset,
-            end_offset: self.end_offset,
-            durable_end_offset: self.durable_end_offset,
-            sealed_digest: self.sealed_digest,
-            segment_base_offset: self.segment_base_offset,
-            position: self.position,
-            max_timestamp: self.max_timestamp,
-            max_timestamp_last_offset: self.max_timestamp_last_offset,
-            first_timestamp: self.first_timestamp,
-            bytes_since_index_entry: self.bytes_since_index_entry,
-            offset_index_count: self.offset_index_count,
-            time_index_count: self.time_index_count,
-            last_time_entry: self.last_time_entry,
-            checksums_from: self.checksums_from,
-            open_checksums: self.open_checksums,
-            epochs: self.epochs,
-            producers: self.producers,
-        }
-    }
+/// No segment of such a log has checksums but one that is still empty.
+fn without_checksums(record: PartitionRecord) -> PartitionRecord {
+    let open_checksums = (record.position == 0).then_some((0, 0));
+    PartitionRecord { checksums_from: i64::MAX, open_checksums, ..record }
 }
 
 #[cfg(test)]

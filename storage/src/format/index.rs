@@ -11,6 +11,9 @@
 use ringlog_core::ids::Offset;
 use ringlog_core::time::Timestamp;
 
+/// No index is larger that belongs to a segment of at most 2 GiB, unless its topic is configured so.
+pub const INDEX_BYTES_MAX: usize = 64 << 20;
+
 /// One entry of an index file.
 pub trait IndexEntry: Copy {
     /// Its size in the file.

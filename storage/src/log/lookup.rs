@@ -17,10 +17,10 @@ use ringlog_core::time::Timestamp;
 use ringlog_runtime::buffer::Slice;
 use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass};
 
-use crate::disk::{read_bytes, read_file, replace_file};
+use crate::disk::{read_bytes, read_helping_file, replace_file};
 use crate::failure::{Damage, ReadError};
 use crate::format::index::{
-    IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
+    INDEX_BYTES_MAX, IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
 };
 use crate::format::names::{SegmentFile, segment_path};
 use crate::log::read::{AtLeastOne, FileExtent, LastBlock};
@@ -391,13 +391,12 @@ impl<E: Environment> PartitionLog<E> {
         written: Option<u32>,
     ) -> Result<Option<Vec<T>>, ReadError> {
         let path = segment_path(&self.log.directory, segment, kind);
-        let index_bytes_max = self.log.state.borrow().config.index_bytes_max.max(64 << 20) as usize;
+        let index_bytes_max =
+            self.log.state.borrow().config.index_bytes_max.max(INDEX_BYTES_MAX as u64) as usize;
         let bytes_max = written.map_or(index_bytes_max, |count| count as usize * T::BYTES);
-        let read = match read_file(&self.store.env, &path, bytes_max).await {
-            Err(failure) if failure.is_unreadable() => None,
-            read => read?,
+        let Some(bytes) = read_helping_file(&self.store.env, &path, bytes_max).await? else {
+            return Ok(None);
         };
-        let Some(bytes) = read else { return Ok(None) };
         if written.is_none() && !bytes.len().is_multiple_of(T::BYTES) {
             // A sealed segment's index was cut to whole entries: this one lost some.
             return Ok(None);

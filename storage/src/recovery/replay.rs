@@ -33,14 +33,14 @@ use super::directories::PartitionDirectory;
 use super::{RecoveredPartition, Repair};
 use crate::config::{LogConfig, StoreConfig};
 use crate::disk::{
-    BLOCK, block_ceil, block_floor, buffer, padded_slice_of, read_file, remove_file_if_present, replace_file,
-    write_buffered,
+    BLOCK, block_ceil, block_floor, buffer, padded_slice_of, read_file, read_helping_file,
+    remove_file_if_present, replace_file, write_buffered,
 };
 use crate::failure::Damage;
 use crate::format::checkpoint::{PartitionRecord, plain_epochs};
 use crate::format::checksums::{self, ChecksumFile, ChecksumHeader, checksum_count, checksum_position};
 use crate::format::commit::{CommitEntry, EntryKind};
-use crate::format::index::{IndexEntry, OffsetEntry, index_bytes, parse_index};
+use crate::format::index::{INDEX_BYTES_MAX, IndexEntry, OffsetEntry, index_bytes, parse_index};
 use crate::format::names::{SegmentFile, leader_epoch_checkpoint, segment_path};
 use crate::log::segment::{
     GrowingChecksums, GrowingIndex, GrowingSegment, IndexFiles, checksums_from_after, epoch_goes_back,
@@ -54,8 +54,6 @@ use crate::store::passed_segments::SEGMENT_FILES;
 
 /// One read while scanning.
 const SCAN_BYTES: usize = 128 << 10;
-/// No index is larger that belongs to a segment of at most 2 GiB.
-const INDEX_BYTES_MAX: usize = 64 << 20;
 /// Journaled bytes collected before they are written.
 const RUN_BYTES_MAX: usize = 128 << 10;
 
@@ -550,11 +548,7 @@ impl<'a, E: Environment> Replay<'a, E> {
     /// Whether a checksum file is there for exactly this segment as a whole.
     async fn has_whole_checksums(&self, path: &Path, segment: &GrowingSegment) -> Result<bool, DiskFailure> {
         let bytes_max = checksum_position(checksum_count(segment.size)) as usize + 1;
-        let bytes = match read_file(self.env, path, bytes_max).await {
-            Err(failure) if failure.is_unreadable() => None,
-            read => read?,
-        };
-        let Some(bytes) = bytes else { return Ok(false) };
+        let Some(bytes) = read_helping_file(self.env, path, bytes_max).await? else { return Ok(false) };
         let read = ChecksumFile::parse(&bytes, self.base.partition(), segment.base_offset);
         let sealed = read.ok().and_then(|file| file.header.sealed);
         Ok(sealed.is_some_and(|sealed| sealed.segment_bytes == segment.size))
@@ -739,10 +733,7 @@ impl<'a, E: Environment> Replay<'a, E> {
             return Ok(());
         }
         let path = segment_path(&self.path, segment.base_offset, SegmentFile::Checksums);
-        let header = match read_file(self.env, &path, checksums::HEADER_BYTES).await {
-            Err(failure) if failure.is_unreadable() => None,
-            read => read?,
-        };
+        let header = read_helping_file(self.env, &path, checksums::HEADER_BYTES).await?;
         let header = ChecksumHeader::parse(&header.unwrap_or_default()).ok();
         let Some(header) = header.filter(|header| header.partition == partition && header.sealed.is_some())
         else {
