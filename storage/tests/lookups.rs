@@ -335,6 +335,45 @@ fn a_log_made_anew_is_read_from_its_own_files_whoever_still_reads_the_former_one
     }
 }
 
+#[test]
+fn an_index_that_is_built_anew_never_comes_to_the_log_that_has_the_name_next() {
+    let (mut kept, mut dropped) = (0, 0);
+    for seed in seeds(80) {
+        let world = MemoryWorld::new(seed, Options::quiet());
+        let setup = Setup::tiny(1, 1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            for salt in 0..8 {
+                assert!(setup.append(&session, 0, 1, 2_000, salt).await);
+            }
+            setup.wait_until_promised(&session, 0).await;
+            session.logs[&0].roll();
+            assert!(setup.append(&session, 0, 1, 10, 9).await);
+            session.stores[0].close().await.unwrap();
+        });
+        world.kill();
+        let index = Path::new("/data/topic-0/00000000000000000000.index");
+        let is_there = || world.disk().read(index).is_some();
+        world.run_until(async {
+            let mut session = Setup { partitions: 0, ..setup.clone() }.open(&world).await;
+            session.logs.insert(0, setup.create(&session, 0).await);
+            session.env.remove_file(index).await.unwrap();
+            // It is missed here, and written while the log is deleted and another gets its name.
+            setup.read_at(&session.logs[&0].clone(), 0, 5, 2_500).await;
+            let wait = std::time::Duration::from_micros(seed * 10);
+            session.env.sleep_until(session.env.now() + wait).await;
+            let was_there = is_there();
+            (kept, dropped) = (kept + usize::from(was_there), dropped + usize::from(!was_there));
+            setup.make_anew(&mut session, 0).await;
+            session.env.sleep_until(session.env.now() + std::time::Duration::from_secs(1)).await;
+        });
+        let files = world.disk().files();
+        let of_former = files.iter().map(|(path, _)| path).filter(|path| path.contains("index"));
+        assert_eq!(of_former.collect::<Vec<_>>(), Vec::<&String>::new(), "seed {seed}");
+    }
+    assert!(kept > 0 && dropped > 0, "{kept} written before, {dropped} not");
+}
+
 /// Reads again and again what is in files, until the log is deleted.
 async fn read_until_closed(env: Env, log: PartitionLog<Env>) {
     let mut from = Offset(0);

@@ -8,6 +8,7 @@
 //! Always true: indexes only say where to begin; the answer comes from the records.
 
 use std::ops::ControlFlow;
+use std::path::Path;
 use std::rc::Rc;
 
 use ringlog_core::compression::DecompressionBudget;
@@ -15,9 +16,9 @@ use ringlog_core::ids::Offset;
 use ringlog_core::record_batch::{BatchHeader, RawBatch, TimestampType};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::buffer::Slice;
-use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass};
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass};
 
-use crate::disk::{read_bytes, read_helping_file, replace_file};
+use crate::disk::{read_bytes, read_helping_file, remove_file_if_present, replace_file, with_suffix};
 use crate::failure::{Damage, ReadError};
 use crate::format::index::{
     INDEX_BYTES_MAX, IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
@@ -26,6 +27,7 @@ use crate::format::names::{SegmentFile, segment_path};
 use crate::log::read::{AtLeastOne, FileExtent, LastBlock};
 use crate::log::segment::GrowingSegment;
 use crate::log::{PartitionLog, SegmentSummary, TimestampOffset};
+use crate::store::directories::claim;
 
 /// How much is read at a time while looking for a record.
 const LOOK_BYTES: usize = 64 << 10;
@@ -436,17 +438,32 @@ impl<E: Environment> PartitionLog<E> {
         let log = self.clone();
         self.store.env.spawn(TaskClass::Storage, async move {
             for (kind, bytes) in files {
-                if !log.segments().iter().any(|summary| summary.base_offset == segment) {
-                    // Deleted meanwhile: its files shall not come back.
-                    return;
-                }
                 let path = segment_path(&log.log.directory, segment, kind);
-                if let Err(failure) = replace_file(&log.store.env, &path, &bytes).await {
+                if let Err(failure) = log.replace_index(segment, &path, &bytes).await {
                     // An index is a help: it is built again the next time it is missed.
                     tracing::warn!(%failure, "an index could not be written");
                 }
             }
         });
+    }
+
+    async fn replace_index(&self, segment: Offset, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
+        // While this is held nobody renames the directory, makes another of its name, or removes segments from it.
+        let _claim = claim(&self.store.claimed_directories, &self.log.directory).await;
+        let is_wanted = {
+            let state = self.log.state.borrow();
+            // Deleted meanwhile: its files shall not come back, least of all in the directory of a log made anew.
+            !state.is_closed && state.has_segment(segment)
+        };
+        if !is_wanted || self.store.is_over() {
+            return Ok(());
+        }
+        let env = &self.store.env;
+        if let Err(failure) = replace_file(env, path, bytes).await {
+            remove_file_if_present(env, &with_suffix(path, ".tmp")).await?;
+            return Err(failure);
+        }
+        Ok(())
     }
 }
 
