@@ -220,6 +220,107 @@ fn what_no_batch_checksum_sees_is_refused_and_the_rest_is_served() {
     });
 }
 
+/// Batches of two records with eight offsets left out before each, in one sealed segment.
+fn log_with_gaps(world: &MemoryWorld, setup: &Setup, batches: u64, value_bytes: impl Fn(u64) -> usize) {
+    world.run_until(async {
+        let session = setup.open(world).await;
+        for salt in 0..batches {
+            assert!(setup.append_after_gap(&session, 0, 8, 2, value_bytes(salt), salt).await);
+            setup.wait_until_promised(&session, 0).await;
+        }
+        session.logs[&0].roll();
+        assert!(setup.append_after_gap(&session, 0, 8, 1, 10, 9).await);
+        session.stores[0].close().await.expect("closes");
+    });
+    world.kill();
+}
+
+/// Offsets that are left out behind the damage are known to be left out once a whole batch stands between. Right behind the damage
+/// nobody knows: they may be those of the damaged batches.
+#[test]
+fn offsets_left_out_behind_damage_are_passed_over_and_those_that_may_lie_in_it_are_refused() {
+    let small: fn(u64) -> usize = |_| 300;
+    // Among these some that no window holds.
+    let mixed: fn(u64) -> usize = |salt| if salt % 7 == 3 { 20_000 } else { 150 };
+    for value_bytes in [small, mixed] {
+        let (world, mut setup) = (world(), roomy());
+        // Without an entry every search comes through the damage.
+        (setup.log_config.index_interval_bytes, setup.config.read_bytes_max) = (1 << 30, 8 << 10);
+        log_with_gaps(&world, &setup, 60, value_bytes);
+        let batches = setup.model.borrow()[&0].batches.clone();
+        let begins = |at: usize| batches[..at].iter().map(|batch| batch.bytes.len()).sum::<usize>();
+        let (mut refused, mut served, mut passed_gaps) = (0, 0, 0);
+        for block in (0..begins(60) / BLOCK).step_by(7) {
+            let touched = in_block(&setup, block);
+            let last_touched = *touched.last().expect("batches lie in it");
+            // In the value of a record: every header still says where its batch ends.
+            let of_block = block * BLOCK..(block + 1) * BLOCK;
+            let values = touched.iter().map(|at| begins(*at) + 70);
+            let place = values.into_iter().find(|place| of_block.contains(place));
+            let place = place.unwrap_or(of_block.start + 2_000) as u64;
+            world.disk().corrupt(LOG, place, 1);
+            let is_header_damaged = begins(last_touched) + 61 > of_block.start;
+            world.run_until(async {
+                let (_session, log) = reopened(&world, &setup).await;
+                for from in 0..batches[59].next {
+                    let at = batches.iter().position(|batch| batch.next > from).expect("below the end");
+                    let is_behind = is_header_damaged && at == last_touched + 1 && from < batches[at].base;
+                    let is_refused = touched.contains(&at) || is_behind;
+                    let plan = log.plan_read(Offset(from), log.log_end_offset(), 1, AtLeastOne::Batch);
+                    match plan.expect("in range").execute().await {
+                        Ok(read) => {
+                            let bytes: Vec<u8> =
+                                read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+                            assert!(!is_refused, "block {block}: {from} may be damaged");
+                            assert!(bytes == batches[at].bytes, "block {block}: another batch at {from}");
+                            passed_gaps += usize::from(at > last_touched && from < batches[at].base);
+                            served += 1;
+                        }
+                        Err(ReadError::Damaged(damage)) => {
+                            assert!(is_refused, "block {block}: {from} lies behind the damage: {damage}");
+                            refused += 1;
+                        }
+                        Err(other) => panic!("{other}"),
+                    }
+                }
+            });
+            world.kill();
+            world.disk().corrupt(LOG, place, 1);
+        }
+        assert!(refused > 20 && served > 500 && passed_gaps > 200, "{refused} {served} {passed_gaps}");
+    }
+}
+
+#[test]
+fn a_batch_behind_damage_that_is_not_whole_proves_nothing_of_what_was_left_out() {
+    let (world, mut setup) = (world(), roomy());
+    setup.log_config.index_interval_bytes = 1 << 30;
+    log_with_gaps(&world, &setup, 20, |_| 10_000);
+    let batches = setup.model.borrow()[&0].batches.clone();
+    let begins = |at: usize| batches[..at].iter().map(|batch| batch.bytes.len() as u64).sum::<u64>();
+    let first = (5..10).find(|at| begins(*at) % BLOCK_BYTES < 3_000).expect("such a batch");
+    // Of the first the header's block, of the second one that holds no header.
+    world.disk().corrupt(LOG, begins(first) + 70, 1);
+    world.disk().corrupt(LOG, begins(first + 1) + 5_000, 1);
+    world.run_until(async {
+        let (_session, log) = reopened(&world, &setup).await;
+        for (at, batch) in batches.iter().enumerate().skip(first).take(5) {
+            for from in batch.base - 8..batch.next {
+                let is_served = at > first + 2 || (at == first + 2 && from >= batch.base);
+                let plan = log.plan_read(Offset(from), log.log_end_offset(), 1, AtLeastOne::Batch);
+                match plan.expect("in range").execute().await {
+                    Ok(read) => {
+                        let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.to_vec()).collect();
+                        assert!(is_served && bytes == batch.bytes, "{from} may be damaged");
+                    }
+                    Err(ReadError::Damaged(damage)) => assert!(!is_served, "{from}: {damage}"),
+                    Err(other) => panic!("{other}"),
+                }
+            }
+        }
+    });
+}
+
 #[test]
 fn damaged_or_missing_checksums_refuse_nothing() {
     for tampering in ["flip", "cut", "remove", "of another segment"] {
