@@ -262,6 +262,65 @@ fn a_damaged_log_keeps_its_start_for_the_time_it_is_restored() {
     });
 }
 
+/// The end of a log is cut off while the broker runs, and met only when the next batch is to be appended. By then records were
+/// deleted, and their files are gone.
+#[test]
+fn a_log_found_damaged_while_it_runs_keeps_its_start_for_the_time_it_is_restored() {
+    let world = MemoryWorld::new(1, Options::quiet());
+    let setup = Setup::tiny(1, 1);
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        append_segments(&setup, &session, 3).await;
+        assert!(setup.append(&session, 0, 10, 50, 9).await);
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    let path = "/data/topic-0/00000000000000000030.log";
+    let whole = world.disk().read(path).expect("a segment");
+    world.run_until(async {
+        let session = setup.open(&world).await;
+        delete_below(&setup, &session, 15).await;
+        until_files_are(&session, &[10, 20, 30]).await;
+        world.disk().truncate(path, 10);
+        assert!(matches!(session.logs[&0].ready().await, Err(AppendError::Damaged(_))));
+        assert!(
+            !setup.append(&session, 0, 1, 10, 10).await,
+            "it takes nothing that the journal would have alone"
+        );
+        // What both kept checkpoints were written without would be forgotten.
+        for _ in 0..3 {
+            session.stores[0].checkpoint().await.expect("written");
+        }
+    });
+    world.kill();
+    let setup_without = Setup { partitions: 0, ..setup.clone() };
+    for _ in 0..2 {
+        world.run_until(async {
+            let session = setup_without.open(&world).await;
+            let damaged: Vec<_> =
+                session.recovered.damaged().map(|(_, damage)| damage.path.clone()).collect();
+            assert_eq!(damaged, [Path::new(path)], "of all it has the cut segment alone");
+            let log = setup.create(&session, 0).await;
+            assert!(matches!(log.ready().await, Err(AppendError::Damaged(_))));
+            for _ in 0..3 {
+                session.stores[0].checkpoint().await.expect("written");
+            }
+        });
+        world.kill();
+    }
+    let env = setup.environment(&world, 0);
+    world.run_until(async {
+        let mut content = env.arena().allocate(whole.len()).expect("memory");
+        content.extend_from_slice(&whole);
+        let file = env.open(Path::new(path), OpenMode::BufferedWrite).await.expect("opens");
+        file.write_at(0, vec![content.freeze()], WriteSync::BeforeCompletion).await.expect("written");
+        let session = setup.open(&world).await;
+        assert_eq!(session.recovered.damaged().count(), 0);
+        assert_eq!(session.logs[&0].log_start_offset(), Offset(15));
+        assert!(setup.append(&session, 0, 1, 10, 10).await);
+    });
+}
+
 #[test]
 fn a_clean_close_behind_a_roll_leaves_nothing_to_repair() {
     let world = MemoryWorld::new(1, Options::quiet());

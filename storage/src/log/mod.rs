@@ -250,6 +250,8 @@ impl<E: Environment> PartitionLog<E> {
                 Ok(())
             }
             Err(AppendError::Damaged(damage)) => {
+                // Checkpoints rely on it: nothing of a damaged log is in the journal alone.
+                assert!(state.pending.is_empty(), "a log takes no batch before it was loaded");
                 state.damage = Some(damage.clone());
                 Err(AppendError::Damaged(damage))
             }

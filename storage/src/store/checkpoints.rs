@@ -8,7 +8,7 @@
 //!
 //! Always true: a checkpoint claims of a log only what was stable in its segments before the checkpoint was
 //! written; it names a commit whose batches, and those of all commits before it, are among that. Either of the
-//! two kept checkpoints is enough to recover from.
+//! two kept checkpoints is enough to recover from. Each names every log of the shard, damaged ones included.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -240,9 +240,12 @@ async fn write<E: Environment>(
     let keeping = &store.housekeeping;
     let number = keeping.number.get() + 1;
     let logs = store.all_logs();
+    // A damaged log is among them, with what is true of it since before: without that a start would go by the record of
+    // the start before, which knows nothing of records deleted since, while their files are gone. The journal need not be
+    // kept for it: a log takes no batch before the block that it ends in was read, and it is then that damage is found.
     let records = logs.iter().filter_map(|log| {
         let state = log.state.borrow();
-        (state.damage.is_none() && !state.is_closed).then(|| state.checkpointed.clone())
+        (!state.is_closed).then(|| state.checkpointed.clone())
     });
     let body = CheckpointBody {
         start: store.start,
