@@ -374,6 +374,55 @@ fn an_index_that_is_built_anew_never_comes_to_the_log_that_has_the_name_next() {
     assert!(kept > 0 && dropped > 0, "{kept} written before, {dropped} not");
 }
 
+#[test]
+fn a_look_up_by_time_finds_its_record_though_the_logs_start_moves_meanwhile() {
+    let (mut before, mut after) = (0, 0);
+    for moment in 0..60 {
+        let world = MemoryWorld::new(moment, Options::quiet());
+        let setup = Setup::tiny(1, 1);
+        world.run_until(async {
+            let session = setup.open(&world).await;
+            for salt in 0..6 {
+                assert!(setup.append(&session, 0, 10, 300, salt).await);
+                session.logs[&0].roll();
+            }
+            session.stores[0].close().await.unwrap();
+        });
+        world.kill();
+        world.run_until(async {
+            let session = Setup { partitions: 0, ..setup.clone() }.open(&world).await;
+            let (env, log) = (&session.env, &setup.create(&session, 0).await);
+            let end = log.log_end_offset();
+            let move_start = async {
+                // Step by step, and with every step files go.
+                for start in [15, 25, 33] {
+                    env.sleep_until(env.now() + std::time::Duration::from_micros(100 * moment)).await;
+                    log.advance_log_start(Offset(start)).await.unwrap();
+                }
+            };
+            let look = async {
+                for _ in 0..4 {
+                    let youngest =
+                        log.offset_of_max_timestamp(end).await.unwrap_or_else(|error| panic!("{error}"));
+                    assert_eq!(youngest.map(|found| found.offset), Some(Offset(59)), "moment {moment}");
+                    let least = log.log_start_offset();
+                    let found = log.offset_for_timestamp(Timestamp(1_005), end).await;
+                    let found = found
+                        .unwrap_or_else(|error| panic!("{error}"))
+                        .expect("there are younger ones")
+                        .offset;
+                    let most = log.log_start_offset().max(Offset(5));
+                    assert!((least.max(Offset(5))..=most).contains(&found), "moment {moment}: {found}");
+                    let is_moved = found > Offset(5);
+                    (before, after) = (before + usize::from(!is_moved), after + usize::from(is_moved));
+                }
+            };
+            futures_util::future::join(move_start, look).await;
+        });
+    }
+    assert!(before > 10 && after > 100, "{before} before the start moved, {after} behind");
+}
+
 /// Reads again and again what is in files, until the log is deleted.
 async fn read_until_closed(env: Env, log: PartitionLog<Env>) {
     let mut from = Offset(0);

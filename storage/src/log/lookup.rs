@@ -31,6 +31,8 @@ use crate::store::directories::claim;
 
 /// How much is read at a time while looking for a record.
 const LOOK_BYTES: usize = 64 << 10;
+/// How often a log is looked through whose start is moved meanwhile.
+const LOOKS_MAX: usize = 8;
 
 /// Which segments' largest timestamps are taken as they are known.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -48,6 +50,31 @@ impl<E: Environment> PartitionLog<E> {
     /// # Errors
     /// As reading.
     pub async fn offset_for_timestamp(
+        &self,
+        timestamp: Timestamp,
+        end: Offset,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        self.while_start_moves(async || self.first_from(timestamp, end).await).await
+    }
+
+    /// Looks, and looks again where the log's start was moved over what was looked at: that is no error, and no answer either.
+    async fn while_start_moves(
+        &self,
+        look: impl AsyncFn() -> Result<Option<TimestampOffset>, ReadError>,
+    ) -> Result<Option<TimestampOffset>, ReadError> {
+        for _ in 1..LOOKS_MAX {
+            let log_start_offset = self.log_start_offset();
+            let found = look().await;
+            let is_there = |found: &TimestampOffset| found.offset >= self.log_start_offset();
+            let has_answer = matches!(&found, Ok(Some(found)) if is_there(found));
+            if has_answer || self.log_start_offset() == log_start_offset {
+                return found;
+            }
+        }
+        look().await
+    }
+
+    async fn first_from(
         &self,
         timestamp: Timestamp,
         end: Offset,
@@ -74,13 +101,17 @@ impl<E: Environment> PartitionLog<E> {
     /// # Errors
     /// As reading.
     pub async fn offset_of_max_timestamp(&self, end: Offset) -> Result<Option<TimestampOffset>, ReadError> {
+        self.while_start_moves(async || self.first_of_max_timestamp(end).await).await
+    }
+
+    async fn first_of_max_timestamp(&self, end: Offset) -> Result<Option<TimestampOffset>, ReadError> {
         self.load_max_timestamps().await?;
         for trust in [Trust::SegmentsWithDeletedRecords, Trust::WholeSegments] {
             let largest = self.largest_timestamp(end, trust).await?;
             if largest == Timestamp::NONE {
                 return Ok(None);
             }
-            if let Some(found) = self.offset_for_timestamp(largest, end).await? {
+            if let Some(found) = self.first_from(largest, end).await? {
                 return Ok(Some(found));
             }
             // The record that brought it was deleted from the front: once more, with a look at what is left.
