@@ -528,8 +528,11 @@ impl<'a, E: Environment> Replay<'a, E> {
         let path = segment_path(&self.path, segment.base_offset, SegmentFile::Checksums);
         let Some(known) = &segment.checksums else { return Ok(()) };
         // Of a segment that was read from its beginning, a file that is there was made from better bytes than a disk's.
-        if known.written == 0 && is_sealed && self.has_whole_checksums(&path, segment).await? {
-            return Ok(());
+        if known.written == 0
+            && is_sealed
+            && let Some(bytes) = self.whole_checksums(&path, segment).await?
+        {
+            return self.settle_checksums(&path, &bytes).await;
         }
         let is_there = self.checksums.contains_key(&segment.base_offset);
         let partition = self.base.partition();
@@ -545,13 +548,26 @@ impl<'a, E: Environment> Replay<'a, E> {
         write_checksums(self.env, &path, &file, &pending).await
     }
 
-    /// Whether a checksum file is there for exactly this segment as a whole.
-    async fn has_whole_checksums(&self, path: &Path, segment: &GrowingSegment) -> Result<bool, DiskFailure> {
+    /// The content of a checksum file that is there for exactly this segment as a whole.
+    async fn whole_checksums(
+        &self,
+        path: &Path,
+        segment: &GrowingSegment,
+    ) -> Result<Option<Vec<u8>>, DiskFailure> {
         let bytes_max = checksum_position(checksum_count(segment.size)) as usize + 1;
-        let Some(bytes) = read_helping_file(self.env, path, bytes_max).await? else { return Ok(false) };
+        let Some(bytes) = read_helping_file(self.env, path, bytes_max).await? else { return Ok(None) };
         let read = ChecksumFile::parse(&bytes, self.base.partition(), segment.base_offset);
         let sealed = read.ok().and_then(|file| file.header.sealed);
-        Ok(sealed.is_some_and(|sealed| sealed.segment_bytes == segment.size))
+        Ok(sealed.is_some_and(|sealed| sealed.segment_bytes == segment.size).then_some(bytes))
+    }
+
+    /// Makes a checksum file stable that is kept as it is. A process may have left it in the page cache that was killed before its
+    /// sync, or whose sync failed: then it is clean in memory only, and only a write brings it to the disk.
+    async fn settle_checksums(&self, path: &Path, bytes: &[u8]) -> Result<(), DiskFailure> {
+        let file = self.env.open(path, OpenMode::BufferedWrite).await?;
+        write_buffered(self.env, &file, 0, bytes).await?;
+        file.sync().await?;
+        self.env.sync_directory(&self.path).await
     }
 
     async fn write_index<T: IndexEntry>(
@@ -704,12 +720,6 @@ impl<'a, E: Environment> Replay<'a, E> {
             let growing = self.growing.clone();
             self.cut_segment(&growing, false).await?;
             index_files = IndexFiles::AreCompleted;
-            replace_file(
-                self.env,
-                &leader_epoch_checkpoint(&self.path),
-                self.epochs.to_checkpoint().as_bytes(),
-            )
-            .await?;
             self.env.sync_directory(&self.path).await?;
             repair = Some(Repair {
                 directory: self.path.clone(),
@@ -717,6 +727,11 @@ impl<'a, E: Environment> Replay<'a, E> {
                 batches_scanned: self.batches_scanned,
                 bytes_cut,
             });
+        }
+        // Also those of records that were deleted from the front since the checkpoint.
+        if repair.is_some() || plain_epochs(&self.epochs) != self.base.epochs {
+            let text = self.epochs.to_checkpoint();
+            replace_file(self.env, &leader_epoch_checkpoint(&self.path), text.as_bytes()).await?;
         }
         if self.must_scan {
             self.unseal_checksums().await?;
