@@ -3,15 +3,17 @@
 #
 #   perf-scripts/echo-floor.sh                 1,000, 5,000 and 20,000 requests a second, three seconds each
 #   perf-scripts/echo-floor.sh 2000            another rate
-#   perf-scripts/echo-floor.sh --durable . 1000   what has come together is first written to a file in this folder and synced
+#   perf-scripts/echo-floor.sh --durable . 1000              what has come together is first written to a file in this folder and synced
+#   perf-scripts/echo-floor.sh --request 65600 5000          other sizes in bytes: what is sent to the server,
+#   perf-scripts/echo-floor.sh --request 100 --answer 65536 5000      and what it sends back
 #
 # A server on the last core waits with epoll, receives 1,124 bytes and sends 64; a client with eight connections sends by a fixed plan
-# and counts from the planned time. With --durable the server writes 4 KiB past the page cache, to a file that was written before, and syncs
-# it, once for all that had come when it woke: what a broker with one journal cannot do without. Needs a C compiler. Sample answer (a
-# virtual machine with two cores, nothing else running):
+# and counts from the planned time. With --durable the server writes as much, in blocks of 4 KiB and past the page cache, to a file that was
+# written before, and syncs it, once for all that had come when it woke: what a broker with one journal cannot do without. Needs a C
+# compiler. Sample answer (a virtual machine with two cores, nothing else running):
 #
-#   1000/s: p50 61, p99 157, p99.9 1522 us; server 13.5 us of CPU a request
-#   5000/s: p50 16, p99 33, p99.9 61 us; server 5.5 us of CPU a request
+#   1000/s: p50 61, p99 157, p99.9 1522 us; server 13.5 us of CPU a request, 88 MB a second of CPU
+#   5000/s: p50 16, p99 33, p99.9 61 us; server 5.5 us of CPU a request, 216 MB a second of CPU
 set -euo pipefail
 command -v cc >/dev/null || { echo "echo-floor: there is no C compiler (cc) here" >&2; exit 1; }
 folder=$(mktemp -d)
@@ -32,9 +34,10 @@ cat >"$folder/echo.c" <<'C'
 #include <time.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 8, REQUEST = 1124, ANSWER = 64, SECONDS = 3, PLANNED = 1 << 16, BLOCK = 4096, JOURNAL = 64 << 20 };
-static char buffer[1 << 16];
-static char block[BLOCK] __attribute__((aligned(BLOCK))) = "written";
+enum { CONNECTIONS = 8, SECONDS = 3, PLANNED = 1 << 16, BLOCK = 4096, JOURNAL = 64 << 20, LARGEST = 1 << 20 };
+static char buffer[LARGEST];
+static char blocks[CONNECTIONS * LARGEST] __attribute__((aligned(BLOCK))) = "written";
+static long request, answer;
 
 static long now(void) {
     struct timespec t;
@@ -54,7 +57,7 @@ static void must(int is_done, const char *what) {
 static int prewritten(const char *path) {
     int file = open(path, O_RDWR | O_CREAT | O_TRUNC | O_DIRECT, 0600);
     must(file >= 0, path);
-    for (long at = 0; at < JOURNAL; at += BLOCK) must(pwrite(file, block, BLOCK, at) == BLOCK, path);
+    for (long at = 0; at < JOURNAL; at += LARGEST) must(pwrite(file, blocks, LARGEST, at) == LARGEST, path);
     must(fsync(file) == 0, path);
     return file;
 }
@@ -65,20 +68,23 @@ static void serve(const int *files, int journal) {
     for (int i = 0; i < CONNECTIONS; i++) watch(poll, files[i], i);
     while (open > 0) {
         struct epoll_event events[CONNECTIONS];
-        int count = epoll_wait(poll, events, CONNECTIONS, -1), is_whole = 0;
+        int count = epoll_wait(poll, events, CONNECTIONS, -1);
+        long whole = 0;
         for (int k = 0; k < count; k++) {
             int i = events[k].data.u32;
             long bytes = recv(files[i], buffer, sizeof buffer, 0);
             if (bytes <= 0) { close(files[i]); open--; continue; }
-            is_whole |= (received[i] += bytes) >= REQUEST;
+            whole += (received[i] += bytes) / request;
         }
-        if (is_whole && journal >= 0) {
-            must(pwrite(journal, block, BLOCK, at) == BLOCK, "write");
+        if (whole > 0 && journal >= 0) {
+            long size = (whole * request + BLOCK - 1) / BLOCK * BLOCK;
+            if (at + size > JOURNAL) at = 0;
+            must(pwrite(journal, blocks, size, at) == size, "write");
             must(fdatasync(journal) == 0, "sync");
-            at = (at + BLOCK) % JOURNAL;
+            at += size;
         }
         for (int i = 0; i < CONNECTIONS; i++)
-            for (; received[i] >= REQUEST; received[i] -= REQUEST) send(files[i], buffer, ANSWER, 0);
+            for (; received[i] >= request; received[i] -= request) send(files[i], buffer, answer, 0);
     }
 }
 
@@ -88,9 +94,12 @@ static int ascending(const void *a, const void *b) {
 }
 
 int main(int argc, char **argv) {
-    long rate = argc > 1 ? atol(argv[1]) : 0, total = rate * SECONDS;
-    if (rate <= 0) { fprintf(stderr, "echo-floor: %s is no rate\n", argc > 1 ? argv[1] : "nothing"); return 2; }
-    int journal = argc > 2 ? prewritten(argv[2]) : -1;
+    if (argc < 4) { fprintf(stderr, "echo-floor: a rate, two sizes and perhaps a file, please\n"); return 2; }
+    long rate = atol(argv[1]), total = rate * SECONDS;
+    request = atol(argv[2]), answer = atol(argv[3]);
+    if (rate <= 0) { fprintf(stderr, "echo-floor: %s is no rate\n", argv[1]); return 2; }
+    if (request < 1 || request > LARGEST || answer < 1 || answer > LARGEST) { fprintf(stderr, "echo-floor: sizes go from 1 to %d bytes\n", LARGEST); return 2; }
+    int journal = argc > 4 ? prewritten(argv[4]) : -1;
     int listener = socket(AF_INET, SOCK_STREAM, 0), one = 1, ours[CONNECTIONS], theirs[CONNECTIONS];
     struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     socklen_t length = sizeof address;
@@ -123,7 +132,7 @@ int main(int argc, char **argv) {
         for (; sent < total && due <= now(); due = start + sent * 1000000000L / rate) {
             int i = sent++ % CONNECTIONS;
             plan[i][head[i]++ % PLANNED] = due;
-            send(ours[i], buffer, REQUEST, 0);
+            send(ours[i], buffer, request, 0);
         }
         struct itimerspec until = { .it_value = { due / 1000000000L, due % 1000000000L } };
         if (sent < total) timerfd_settime(timer, TFD_TIMER_ABSTIME, &until, 0);
@@ -132,7 +141,7 @@ int main(int argc, char **argv) {
         for (int k = 0; k < count; k++) {
             int i = events[k].data.u32;
             if (i == CONNECTIONS) { if (read(timer, buffer, 8) < 0) perror("timer"); continue; }
-            for (partly[i] += recv(ours[i], buffer, sizeof buffer, 0); partly[i] >= ANSWER; partly[i] -= ANSWER)
+            for (partly[i] += recv(ours[i], buffer, sizeof buffer, 0); partly[i] >= answer; partly[i] -= answer)
                 times[got++] = now() - plan[i][tail[i]++ % PLANNED];
         }
     }
@@ -141,18 +150,24 @@ int main(int argc, char **argv) {
     if (wait4(server, 0, 0, &used) < 0) { perror("wait"); return 1; }
     double cpu = (used.ru_utime.tv_sec + used.ru_stime.tv_sec) * 1e6 + used.ru_utime.tv_usec + used.ru_stime.tv_usec;
     qsort(times, total, sizeof *times, ascending);
-    printf("%ld/s: p50 %ld, p99 %ld, p99.9 %ld us; server %.1f us of CPU a request\n", rate, times[total / 2] / 1000,
-           times[total * 99 / 100] / 1000, times[total * 999 / 1000] / 1000, cpu / total);
+    printf("%ld/s: p50 %ld, p99 %ld, p99.9 %ld us; server %.1f us of CPU a request, %.0f MB a second of CPU\n", rate, times[total / 2] / 1000,
+           times[total * 99 / 100] / 1000, times[total * 999 / 1000] / 1000, cpu / total, total * (request + answer) / cpu);
     return 0;
 }
 C
 cc -O2 -o "$folder/echo" "$folder/echo.c"
-journal=()
-if [ "${1:-}" = --durable ]; then
-  [ -d "${2:-}" ] || { echo "echo-floor: --durable wants a folder to write in" >&2; exit 2; }
-  journal=("$(mktemp "$2/echo-floor.XXXXXX")")
-  trap 'rm -rf "$folder" "${journal[0]}"' EXIT
+journal=() request=1124 answer=64
+while [[ ${1:-} == --* ]]; do
+  case "$1" in
+    --request) request=${2:?how many bytes} ;;
+    --answer) answer=${2:?how many bytes} ;;
+    --durable)
+      [ -d "${2:-}" ] || { echo "echo-floor: --durable wants a folder to write in" >&2; exit 2; }
+      journal=("$(mktemp "$2/echo-floor.XXXXXX")")
+      trap 'rm -rf "$folder" "${journal[0]}"' EXIT ;;
+    *) echo "echo-floor: there is no $1; the head of this file says what there is" >&2; exit 2 ;;
+  esac
   shift 2
-fi
+done
 [ $# -gt 0 ] || set -- 1000 5000 20000
-for rate in "$@"; do timeout 60 "$folder/echo" "$rate" "${journal[@]}"; done
+for rate in "$@"; do timeout 60 "$folder/echo" "$rate" "$request" "$answer" "${journal[@]}"; done
