@@ -8,7 +8,9 @@ use std::time::Duration;
 use ringlog_core::ids::Offset;
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::memory::{MemoryWorld, Options};
+use ringlog_storage::verify::{Finding, Level};
 use ringlog_storage::{AtLeastOne, LogConfig, PartitionLog, ReadError, StoreConfig};
+use support::in_map::{Content, InMap, WithBadBlock, findings, findings_of};
 use support::{Env, Session, Setup, id};
 
 const LOG: &str = "/data/topic-0/00000000000000000000.log";
@@ -142,4 +144,37 @@ fn one_checkpoint_that_cannot_be_read_is_bridged_by_the_other() {
         world.disk().set_unreadable(&path, 0);
         world.run_until(async { drop(setup.open(&world).await) });
     }
+}
+
+/// Whatever file it is in, a block that cannot be read is named, and what is wrong elsewhere is found all the same.
+#[test]
+fn verify_tells_of_what_cannot_be_read_and_looks_at_the_rest() {
+    let (world, _) = closed_log();
+    // In the second segment, which is looked at last.
+    world.disk().corrupt(ACTIVE, 70, 1);
+    let paths = world.disk().files().into_iter().filter(|(_, length)| *length > 0);
+    let files: Content =
+        paths.map(|(path, _)| (path.clone(), world.disk().read(&path).expect("listed"))).collect();
+    let place = |finding: &Finding| (finding.path.clone(), finding.bytes.clone());
+    let known: Vec<_> = findings(&files).iter().map(place).collect();
+    assert!(known.iter().any(|(path, _)| path == Path::new(ACTIVE)), "{known:?}");
+    let mut told = 0;
+    for (path, bytes) in &files {
+        for block in 0..bytes.len().div_ceil(4096) as u64 {
+            let found = findings_of(&WithBadBlock { files: InMap(&files), path, block });
+            let of_disk: Vec<_> =
+                found.iter().filter(|finding| finding.reason == "the disk cannot read it").collect();
+            assert!(of_disk.len() <= 1, "{of_disk:?}");
+            if let [finding] = of_disk[..] {
+                let expected = block * 4096..((block + 1) * 4096).min(bytes.len() as u64);
+                assert_eq!((place(finding), finding.level), ((path.into(), expected), Level::Damage));
+                told += 1;
+            }
+            // What names a partition or a checkpoint's body cannot be gone without consequences for what is looked at.
+            let is_log = path.ends_with(".log") && path != ACTIVE;
+            let rest = found.iter().map(place).filter(|found| known.contains(found)).count();
+            assert!(!is_log || rest == known.len(), "block {block} of {path}: {found:?}");
+        }
+    }
+    assert!(told > 20, "{told} blocks of all files");
 }

@@ -11,15 +11,25 @@
 //! - `partition`: one log's directory; `segment`: one segment and its indexes
 //!
 //! Always true: nothing is changed, and every byte that a broker would act by is looked at. What a start would cut or write
-//! anew by itself is a notice; what it would refuse, report or serve wrongly is damage.
+//! anew by itself is a notice; what it would refuse, report or serve wrongly is damage. A block that the disk cannot read is damage where it
+//! lies, and everything else is looked at.
 
 mod own;
 mod partition;
 mod segment;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+
+use crate::disk::{BLOCK, block_ceil};
+
+/// What Linux says where the disk cannot read.
+const EIO: i32 = 5;
+
+const UNREADABLE: &str =
+    "copy what can be read to a sound disk, and restore the file from a copy or a replica";
 
 /// A file or directory found in a directory.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -97,9 +107,9 @@ pub struct Totals {
 /// Looks at a whole data directory.
 ///
 /// # Errors
-/// A file cannot be read: nothing is known of it then.
+/// A file or a directory cannot be opened or read for another reason than a damaged disk: nothing is known of it then.
 pub fn verify(files: &impl Files, data_dir: &Path, watcher: &mut dyn Watcher) -> io::Result<Totals> {
-    let mut look = Look { files, watcher, totals: Totals::default() };
+    let mut look = Look { files, watcher, totals: Totals::default(), unreadable: BTreeSet::new() };
     let is_named = own::identity(&mut look, data_dir)?;
     let Some(lives) = own::checkpoints(&mut look, data_dir)? else {
         // Without a checkpoint nothing says what belongs where; the segments can still be looked at.
@@ -121,14 +131,61 @@ struct Look<'l, F: Files> {
     files: &'l F,
     watcher: &'l mut dyn Watcher,
     totals: Totals,
+    /// Blocks that the disk cannot read and that were told.
+    unreadable: BTreeSet<(PathBuf, u64)>,
+}
+
+/// Whether the disk lost what is to be read.
+fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(EIO)
 }
 
 impl<F: Files> Look<'_, F> {
     fn read(&mut self, path: &Path, position: u64, count: usize) -> io::Result<Vec<u8>> {
-        let bytes = self.files.read(path, position, count)?;
+        let bytes = match self.files.read(path, position, count) {
+            Err(error) if is_unreadable(&error) => self.read_block_by_block(path, position, count)?,
+            read => read?,
+        };
         self.totals.bytes += bytes.len() as u64;
         self.watcher.read(bytes.len() as u64);
         Ok(bytes)
+    }
+
+    /// As [`Look::read`]: blocks that the disk cannot read are told, and are zeros. No checksum agrees with them.
+    fn read_block_by_block(&mut self, path: &Path, position: u64, count: usize) -> io::Result<Vec<u8>> {
+        let listed = path.parent().map_or(Ok(Vec::new()), |directory| self.files.list(directory))?;
+        let is_named = |file: &&FoundFile| path.file_name().is_some_and(|name| *name == *file.name);
+        let length = listed.iter().find(is_named).map_or(0, |file| file.length);
+        let end = length.min(position.saturating_add(count as u64));
+        let (mut next, mut bytes, mut lost) = (position, Vec::new(), Vec::<Range<u64>>::new());
+        while next < end {
+            let block_end = block_ceil(next + 1).min(end);
+            match self.files.read(path, next, (block_end - next) as usize) {
+                Err(error) if is_unreadable(&error) => {
+                    match lost.last_mut().filter(|last| last.end == next) {
+                        Some(last) => last.end = block_end,
+                        None => lost.push(next..block_end),
+                    }
+                }
+                read => bytes.extend(read?),
+            }
+            bytes.resize((block_end - position) as usize, 0);
+            next = block_end;
+        }
+        for range in lost {
+            self.tell_unreadable(path, range);
+        }
+        Ok(bytes)
+    }
+
+    /// Tells of blocks that cannot be read, once.
+    fn tell_unreadable(&mut self, path: &Path, bytes: Range<u64>) {
+        let blocks = (bytes.start / BLOCK..bytes.end.div_ceil(BLOCK)).map(|block| (path.to_owned(), block));
+        let before = self.unreadable.len();
+        self.unreadable.extend(blocks);
+        if self.unreadable.len() > before {
+            self.damage(path, bytes, "the disk cannot read it", UNREADABLE);
+        }
     }
 
     /// A whole small file; `None` if it is not there.

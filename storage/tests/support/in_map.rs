@@ -12,6 +12,28 @@ pub type Content = BTreeMap<String, Vec<u8>>;
 /// They, as a directory at rest.
 pub struct InMap<'m>(pub &'m Content);
 
+/// The same on a disk that cannot read one block of one file.
+pub struct WithBadBlock<'m> {
+    pub files: InMap<'m>,
+    pub path: &'m str,
+    pub block: u64,
+}
+
+impl Files for WithBadBlock<'_> {
+    fn list(&self, directory: &Path) -> io::Result<Vec<FoundFile>> {
+        self.files.list(directory)
+    }
+
+    fn read(&self, path: &Path, position: u64, count: usize) -> io::Result<Vec<u8>> {
+        let bytes = self.files.read(path, position, count)?;
+        let blocks = position / 4096..(position + bytes.len() as u64).div_ceil(4096);
+        match path == Path::new(self.path) && blocks.contains(&self.block) {
+            true => Err(io::Error::from_raw_os_error(5)),
+            false => Ok(bytes),
+        }
+    }
+}
+
 impl Files for InMap<'_> {
     fn list(&self, directory: &Path) -> io::Result<Vec<FoundFile>> {
         let mut found: BTreeMap<String, FoundFile> = BTreeMap::new();
@@ -48,7 +70,12 @@ impl Watcher for Counted {
 
 /// Everything that `verify` finds in a data directory.
 pub fn findings(files: &Content) -> Vec<Finding> {
+    findings_of(&InMap(files))
+}
+
+/// As [`findings`], of any files.
+pub fn findings_of(files: &impl Files) -> Vec<Finding> {
     let mut counted = Counted::default();
-    verify(&InMap(files), Path::new(super::DATA_DIR), &mut counted).expect("everything can be read");
+    verify(files, Path::new(super::DATA_DIR), &mut counted).expect("everything can be looked at");
     counted.0
 }
