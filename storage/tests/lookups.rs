@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use ringlog_core::ids::{LeaderEpoch, Offset, TopicId, TopicPartition};
 use ringlog_core::record_batch::{BatchBuilder, validate_stored};
 use ringlog_core::time::Timestamp;
-use ringlog_runtime::environment::{Environment, TaskClass};
+use ringlog_runtime::environment::{Environment, File, OpenMode, TaskClass, WriteSync};
 use ringlog_runtime::memory::{MemoryWorld, Options, Random, seeds};
 use ringlog_storage::format::index::{OffsetEntry, TimeEntry, parse_index};
 use ringlog_storage::{AppendError, AtLeastOne, LogIdentity, PartitionLog, ReadError};
@@ -372,6 +372,69 @@ fn an_index_that_is_built_anew_never_comes_to_the_log_that_has_the_name_next() {
         assert_eq!(of_former.collect::<Vec<_>>(), Vec::<&String>::new(), "seed {seed}");
     }
     assert!(kept > 0 && dropped > 0, "{kept} written before, {dropped} not");
+}
+
+/// Of a sealed segment and of the active one: every entry cut off, and a bit of every byte flipped.
+#[test]
+fn a_time_index_that_lies_passes_over_no_record() {
+    let (world, mut setup) = (MemoryWorld::new(3, Options::quiet()), Setup::tiny(1, 1));
+    setup.log_config.index_interval_bytes = 300;
+    world.run_until(async {
+        let session = Setup { partitions: 0, ..setup.clone() }.open(&world).await;
+        let log = &setup.create(&session, 0).await;
+        for base in 0..40 {
+            // Now and then a little older than the one before.
+            append_timed(log, base, &[1_000 + 10 * base - 25 * i64::from(base % 8 == 3)]).await;
+            if base == 19 {
+                log.roll();
+            }
+        }
+        session.stores[0].close().await.unwrap();
+    });
+    world.kill();
+    let records: Vec<(i64, i64)> =
+        (0..40).map(|base| (base, 1_000 + 10 * base - 25 * i64::from(base % 8 == 3))).collect();
+    for base in [0, 20] {
+        let index = format!("/data/topic-0/{base:020}.timeindex");
+        let whole = world.disk().read(&index).unwrap();
+        assert!(whole.len() >= 5 * 12, "{} bytes are no test", whole.len());
+        let cuts = (0..whole.len()).step_by(12).map(|length| whole[..length].to_vec());
+        let flips = (0..whole.len()).map(|byte| {
+            let mut flipped = whole.clone();
+            flipped[byte] ^= 1 << (byte % 8);
+            flipped
+        });
+        for (change, bytes) in cuts.chain(flips).enumerate() {
+            world.run_until(async {
+                let env = setup.environment(&world, 0);
+                write_whole(&env, Path::new(&index), &bytes).await;
+                let session = Setup { partitions: 0, ..setup.clone() }.open(&world).await;
+                let log = setup.create(&session, 0).await;
+                for timestamp in (990..1_400).step_by(5) {
+                    let found = log.offset_for_timestamp(Timestamp(timestamp), Offset(40)).await.unwrap();
+                    let found = found.map(|found| (found.offset.0, found.timestamp.0));
+                    let expected = model_search(&records, timestamp, 40);
+                    assert_eq!(found, expected, "change {change} of {index}: first at or after {timestamp}");
+                }
+                let youngest = log.offset_of_max_timestamp(Offset(40)).await.unwrap();
+                assert_eq!(youngest.map(|found| found.offset.0), Some(39), "change {change} of {index}");
+            });
+            world.kill();
+        }
+        world
+            .run_until(async { write_whole(&setup.environment(&world, 0), Path::new(&index), &whole).await });
+        world.kill();
+    }
+}
+
+async fn write_whole(env: &Env, path: &Path, bytes: &[u8]) {
+    let file = env.open(path, OpenMode::BufferedWrite).await.unwrap();
+    file.truncate(bytes.len() as u64).await.unwrap();
+    if !bytes.is_empty() {
+        let mut buffer = env.arena().allocate(bytes.len()).unwrap();
+        buffer.extend_from_slice(bytes);
+        file.write_at(0, vec![buffer.freeze()], WriteSync::BeforeCompletion).await.unwrap();
+    }
 }
 
 #[test]

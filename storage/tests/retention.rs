@@ -179,37 +179,96 @@ fn a_start_looks_at_the_oldest_segment_only_and_at_no_file_of_a_log_without_seal
     });
 }
 
+const TIME_INDEX: &str = "/data/topic-0/00000000000000000000.timeindex";
+
+/// A sealed segment of records with these timestamps and one of now among them, each with an entry in both indexes, and another behind it.
+fn with_a_young_record(world: &MemoryWorld, setup: &Setup, before: &[i64], behind: &[i64]) {
+    world.run_until(async {
+        let session = open(setup, world).await;
+        for timestamp in before {
+            append_at(&session, Timestamp(*timestamp)).await;
+        }
+        append_at(&session, session.env.wall_clock()).await;
+        for timestamp in behind {
+            append_at(&session, Timestamp(*timestamp)).await;
+        }
+        session.logs[&0].roll();
+        append_at(&session, session.env.wall_clock()).await;
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+}
+
+fn indexed_setup() -> Setup {
+    let setup = Setup::tiny(1, 1);
+    let log_config = LogConfig { index_interval_bytes: 0, segment_ms: i64::MAX, ..setup.log_config.clone() };
+    Setup { log_config, ..setup }
+}
+
+/// What is given up of a log whose records of an hour are to be kept.
+fn retired_of_an_hour(world: &MemoryWorld, setup: &Setup) -> usize {
+    world.run_until(async {
+        let session = open(setup, world).await;
+        let log = &session.logs[&0];
+        let young = Retention { age_ms_max: Some(3_600_000), bytes_max: None };
+        log.retire_segments(&young, log.log_end_offset()).await.expect("looked").len()
+    })
+}
+
 #[test]
 fn a_lost_or_cut_time_index_is_made_again_from_the_records() {
-    for cut_to in [None, Some(0), Some(5), Some(13)] {
-        let world = MemoryWorld::new(1, Options::quiet());
-        let mut setup = Setup::tiny(1, 1);
-        setup.log_config = LogConfig { index_interval_bytes: 0, segment_ms: i64::MAX, ..setup.log_config };
-        let index = "/data/topic-0/00000000000000000000.timeindex";
-        world.run_until(async {
-            let session = open(&setup, &world).await;
-            append_at(&session, Timestamp(5)).await;
-            append_at(&session, Timestamp(6)).await;
-            append_at(&session, session.env.wall_clock()).await;
-            session.logs[&0].roll();
-            append_at(&session, session.env.wall_clock()).await;
-            session.stores[0].close().await.expect("closed");
-        });
-        world.kill();
-        match cut_to {
-            Some(length) => world.disk().truncate(index, length),
-            None => world.run_until(async {
-                setup.environment(&world, 0).remove_file(Path::new(index)).await.expect("there");
-            }),
+    for behind in [&[][..], &[5, 5, 5]] {
+        for cut_to in [None, Some(0), Some(5), Some(12), Some(13), Some(24)] {
+            let (world, setup) = (MemoryWorld::new(1, Options::quiet()), indexed_setup());
+            with_a_young_record(&world, &setup, &[5, 6, 7], behind);
+            assert_eq!(world.disk().read(TIME_INDEX).expect("there").len(), 36);
+            match cut_to {
+                Some(length) => world.disk().truncate(TIME_INDEX, length),
+                None => world.run_until(async {
+                    setup.environment(&world, 0).remove_file(Path::new(TIME_INDEX)).await.expect("there");
+                }),
+            }
+            let retired = retired_of_an_hour(&world, &setup);
+            assert_eq!(retired, 0, "cut to {cut_to:?}: its youngest record is young");
         }
-        world.run_until(async {
-            let session = open(&setup, &world).await;
-            let log = &session.logs[&0];
-            let young = Retention { age_ms_max: Some(3_600_000), bytes_max: None };
-            let retired = log.retire_segments(&young, log.log_end_offset()).await.expect("looked");
-            assert_eq!(retired, [], "cut to {cut_to:?}: its youngest record is young");
-        });
     }
+}
+
+#[test]
+fn no_flipped_bit_of_a_time_index_makes_a_young_segment_old() {
+    for behind in [&[][..], &[5, 5, 5]] {
+        for bit in 0..36 * 8 {
+            let (world, setup) = (MemoryWorld::new(1, Options::quiet()), indexed_setup());
+            with_a_young_record(&world, &setup, &[5, 6, 7], behind);
+            world.disk().corrupt(TIME_INDEX, bit / 8, 1 << (bit % 8));
+            assert_eq!(retired_of_an_hour(&world, &setup), 0, "bit {bit}: its youngest record is young");
+        }
+    }
+}
+
+#[test]
+fn a_segment_whose_age_cannot_be_proven_ages_from_its_last_write() {
+    let (world, setup) = (MemoryWorld::new(1, Options::quiet()), indexed_setup());
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        for timestamp in [5, 6, 7] {
+            append_at(&session, Timestamp(timestamp)).await;
+        }
+        session.logs[&0].roll();
+        append_at(&session, session.env.wall_clock()).await;
+        session.stores[0].close().await.expect("closed");
+    });
+    world.kill();
+    // In the last record; its index says that it is old.
+    let log = "/data/topic-0/00000000000000000000.log";
+    let length = world.disk().read(log).expect("there").len() as u64;
+    world.disk().corrupt(log, length - 2, 1);
+    world.run_until(async {
+        let session = open(&setup, &world).await;
+        assert_eq!(retire(&session.logs[&0]).await, 0);
+        sleep(&session, Duration::from_secs(2)).await;
+        assert_eq!(retire(&session.logs[&0]).await, 2);
+    });
 }
 
 #[test]

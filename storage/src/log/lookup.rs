@@ -5,7 +5,7 @@
 //!     ──► batches from there, opened where they are compressed ──► first record with timestamp >= t
 //! ```
 //!
-//! Always true: indexes only say where to begin; the answer comes from the records.
+//! Always true: indexes only say where to begin, and the records have to agree (`largest_timestamp`); the answer comes from them.
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -16,21 +16,22 @@ use ringlog_core::ids::Offset;
 use ringlog_core::record_batch::{BatchHeader, RawBatch, TimestampType};
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::buffer::Slice;
-use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode, TaskClass};
+use ringlog_runtime::environment::{DiskFailure, Environment, TaskClass};
 
-use crate::disk::{read_bytes, read_helping_file, remove_file_if_present, replace_file, with_suffix};
+use crate::disk::{read_helping_file, remove_file_if_present, replace_file, with_suffix};
 use crate::failure::{Damage, ReadError};
 use crate::format::index::{
     INDEX_BYTES_MAX, IndexEntry, OffsetEntry, TimeEntry, index_bytes, parse_index, position_for, time_before,
 };
 use crate::format::names::{SegmentFile, segment_path};
-use crate::log::read::{AtLeastOne, FileExtent, LastBlock};
+use crate::log::largest_timestamp::are_out_of_reach;
+use crate::log::read::AtLeastOne;
 use crate::log::segment::GrowingSegment;
 use crate::log::{PartitionLog, SegmentSummary, TimestampOffset};
 use crate::store::directories::claim;
 
 /// How much is read at a time while looking for a record.
-const LOOK_BYTES: usize = 64 << 10;
+pub(super) const LOOK_BYTES: usize = 64 << 10;
 /// How often a log is looked through whose start is moved meanwhile.
 const LOOKS_MAX: usize = 8;
 
@@ -79,8 +80,7 @@ impl<E: Environment> PartitionLog<E> {
         timestamp: Timestamp,
         end: Offset,
     ) -> Result<Option<TimestampOffset>, ReadError> {
-        self.load_max_timestamps().await?;
-        let segments = self.segments();
+        let segments = self.segments_by_time().await?;
         let log_start_offset = self.log_start_offset();
         for (index, segment) in segments.iter().enumerate() {
             let next = segments.get(index + 1).map_or(end, |next| next.base_offset.min(end));
@@ -105,7 +105,6 @@ impl<E: Environment> PartitionLog<E> {
     }
 
     async fn first_of_max_timestamp(&self, end: Offset) -> Result<Option<TimestampOffset>, ReadError> {
-        self.load_max_timestamps().await?;
         for trust in [Trust::SegmentsWithDeletedRecords, Trust::WholeSegments] {
             let largest = self.largest_timestamp(end, trust).await?;
             if largest == Timestamp::NONE {
@@ -120,7 +119,7 @@ impl<E: Environment> PartitionLog<E> {
     }
 
     async fn largest_timestamp(&self, end: Offset, trust: Trust) -> Result<Timestamp, ReadError> {
-        let (segments, log_start_offset) = (self.segments(), self.log_start_offset());
+        let (segments, log_start_offset) = (self.segments_by_time().await?, self.log_start_offset());
         let mut largest = Timestamp::NONE;
         for (index, segment) in segments.iter().enumerate() {
             let next = segments.get(index + 1).map_or(self.log_end_offset(), |next| next.base_offset);
@@ -169,9 +168,22 @@ impl<E: Environment> PartitionLog<E> {
         segment: &SegmentSummary,
         timestamp: Timestamp,
     ) -> Result<Offset, ReadError> {
-        let times = self.time_entries(segment.base_offset).await?.unwrap_or_default();
-        let before = time_before(&times, timestamp);
-        Ok(before.map_or(segment.base_offset, |entry| entry.last_offset.next()))
+        let base_offset = segment.base_offset;
+        let times = self.time_entries(base_offset).await?.unwrap_or_default();
+        let Some(before) = time_before(&times, timestamp) else { return Ok(base_offset) };
+        if self.is_true(base_offset, before).await? {
+            return Ok(before.last_offset.next());
+        }
+        if self.sealed_extent(base_offset).is_none() {
+            return Ok(base_offset);
+        }
+        match self.rebuild_indexes(base_offset).await {
+            Err(error) if are_out_of_reach(&error) => Ok(base_offset),
+            rebuilt => {
+                let before = time_before(&rebuilt?.times.pending, timestamp);
+                Ok(before.map_or(base_offset, |entry| entry.last_offset.next()))
+            }
+        }
     }
 
     async fn search_records(
@@ -259,63 +271,8 @@ impl<E: Environment> PartitionLog<E> {
         Ok((read.bytes > 0).then(|| joined(&read.slices)))
     }
 
-    /// Finds out the largest timestamp of sealed segments that an earlier start wrote, of those that can be looked at.
-    async fn load_max_timestamps(&self) -> Result<(), ReadError> {
-        let unknown: Vec<Offset> = {
-            let state = self.log.state.borrow();
-            let unknown = state.sealed.iter().filter(|segment| segment.max_timestamp.is_none());
-            unknown.map(|segment| segment.base_offset).collect()
-        };
-        for base_offset in unknown {
-            match self.load_max_timestamp(base_offset).await {
-                Err(error) if error.is_of_the_bytes() => {}
-                loaded => loaded?,
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds out the largest timestamp of one sealed segment: from the end of its time index, if that can be true.
-    pub(super) async fn load_max_timestamp(&self, base_offset: Offset) -> Result<(), ReadError> {
-        let max = match self.last_time_entry(base_offset).await? {
-            Some(entry) => entry.timestamp,
-            None => match self.time_entries(base_offset).await? {
-                Some(entries) => entries.last().map_or(Timestamp::NONE, |entry| entry.timestamp),
-                None => self.rebuild_indexes(base_offset).await?.max_timestamp,
-            },
-        };
-        let mut state = self.log.state.borrow_mut();
-        if let Some(segment) = state.sealed.iter_mut().find(|segment| segment.base_offset == base_offset) {
-            segment.max_timestamp = Some(max);
-        }
-        Ok(())
-    }
-
-    /// The last entry of a sealed segment's time index, read without those before; `None` where that does not do:
-    /// the whole index says why.
-    async fn last_time_entry(&self, segment: Offset) -> Result<Option<TimeEntry>, ReadError> {
-        let env = &self.store.env;
-        let path = segment_path(&self.log.directory, segment, SegmentFile::TimeIndex);
-        let file = match env.open(&path, OpenMode::BufferedRead).await {
-            Ok(file) => file,
-            Err(failure) if failure.is_not_found() => return Ok(None),
-            Err(failure) => return Err(failure.into()),
-        };
-        let (length, last_two) = (file.length().await?, 2 * TimeEntry::BYTES as u64);
-        if length < last_two || !length.is_multiple_of(TimeEntry::BYTES as u64) {
-            return Ok(None);
-        }
-        let bytes = match read_bytes::<E>(env, &file, length - last_two, last_two as usize).await {
-            Err(failure) if failure.is_unreadable() => return Ok(None),
-            read => read?,
-        };
-        let entries = parse_index::<TimeEntry>(segment, &bytes).unwrap_or_default();
-        let end = self.end_of_segment(segment);
-        Ok(entries.get(1).filter(|last| last.last_offset < end).copied())
-    }
-
     /// Where the segment behind this one begins.
-    fn end_of_segment(&self, segment: Offset) -> Offset {
+    pub(super) fn end_of_segment(&self, segment: Offset) -> Offset {
         let state = self.log.state.borrow();
         let segments = state.segments();
         let after = segments.partition_point(|summary| summary.base_offset <= segment);
@@ -323,7 +280,7 @@ impl<E: Environment> PartitionLog<E> {
     }
 
     /// A segment's time index; `None` if its file is lost.
-    async fn time_entries(&self, segment: Offset) -> Result<Option<Vec<TimeEntry>>, ReadError> {
+    pub(super) async fn time_entries(&self, segment: Offset) -> Result<Option<Vec<TimeEntry>>, ReadError> {
         let (written, pending) = {
             let state = self.log.state.borrow();
             match state.open_segment(segment) {
@@ -437,16 +394,13 @@ impl<E: Environment> PartitionLog<E> {
         Ok(parse_index(segment, &bytes))
     }
 
-    /// Reads a sealed segment whose index is lost and writes its indexes anew.
-    async fn rebuild_indexes(&self, segment: Offset) -> Result<GrowingSegment, ReadError> {
-        let end = self.end_of_segment(segment);
+    /// Reads a sealed segment whose index is lost, or wrong, and writes its indexes anew.
+    pub(super) async fn rebuild_indexes(&self, segment: Offset) -> Result<GrowingSegment, ReadError> {
         let interval = self.log.state.borrow().config.index_interval_bytes;
-        tracing::warn!(path = %self.log.directory.display(), segment = segment.0, "an index is lost and built anew");
         let mut growing = GrowingSegment::new(self.log.identity.id, segment);
-        let last_block = LastBlock::InFile;
-        let mut extent = FileExtent { segment, limit: 0, limit_offset: end, last_block };
-        extent.limit =
-            self.segments().iter().find(|summary| summary.base_offset == segment).map_or(0, |s| s.size_bytes);
+        let Some(extent) = self.sealed_extent(segment) else { return Ok(growing) };
+        tracing::warn!(path = %self.log.directory.display(), segment = segment.0,
+            "an index is lost, or is not what its records say, and is built anew");
         let mut position = 0;
         while position < extent.limit {
             let bytes = super::cold::verified_bytes(self, extent, position, LOOK_BYTES).await?;
@@ -503,7 +457,7 @@ fn joined(slices: &[Slice]) -> Vec<u8> {
 }
 
 /// The batches in bytes that a read returned.
-fn batches(mut bytes: &[u8]) -> impl Iterator<Item = RawBatch<'_>> {
+pub(super) fn batches(mut bytes: &[u8]) -> impl Iterator<Item = RawBatch<'_>> {
     std::iter::from_fn(move || {
         if bytes.is_empty() {
             return None;

@@ -9,12 +9,13 @@
 //! Reading order:
 //! - [`PartitionLog`]: what the broker holds
 //! - `state`: what a log is at one moment; `segment`, `tail`: its growing segment and its bytes in memory
-//! - `writer`: from memory into files; [`read`], `cold`, `blocks`, `lookup`: back out
+//! - `writer`: from memory into files; [`read`], `cold`, `blocks`, `lookup`, `largest_timestamp`: back out
 //! - `scrubbing`: looking at segments again
 //! - `retiring`: giving up the oldest segments, as `retention` plans it
 
 mod blocks;
 mod cold;
+mod largest_timestamp;
 mod lookup;
 pub mod read;
 mod retiring;

@@ -1,17 +1,22 @@
 //! Giving up a log's oldest segments.
 //!
 //! ```text
-//!   summaries ──► plan ──► age unknown? look at that segment, plan again
+//!   summaries ──► plan ──► age unknown, or not certain? look at that segment, plan again
 //!                     └──► all go? begin another segment ──► the log begins behind them, durable ──► files go later
 //! ```
 //!
-//! Always true: between the plan and the note of the new start nothing is awaited, so what was planned is what goes.
+//! Always true: between the plan and the note of the new start nothing is awaited, so what was planned is what goes. No segment goes
+//! for its age on the word of an index alone.
+
+use std::collections::BTreeSet;
 
 use ringlog_core::ids::Offset;
+use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::Environment;
 
 use crate::failure::{ReadError, RetireError};
 use crate::format::names::{SegmentFile, segment_path};
+use crate::log::largest_timestamp::are_out_of_reach;
 use crate::log::{PartitionLog, SegmentSummary};
 use crate::retention::{LogEnds, Retention, RetentionPlan, RetirementReason, segments_past_retention};
 
@@ -36,27 +41,34 @@ impl<E: Environment> PartitionLog<E> {
         high_watermark: Offset,
     ) -> Result<Vec<RetiredSegment>, RetireError> {
         let now = self.store.env.wall_clock();
-        let mut retention = *retention;
+        let (mut retention, mut certain) = (*retention, BTreeSet::new());
         let (retired, log_start_offset) = loop {
             self.check_open()?;
             let segments = self.segments_from_start();
             let log_end_offset = self.log_end_offset();
             let uncommitted_bytes = self.readable_bytes(high_watermark, log_end_offset) as u64;
             let ends = LogEnds { high_watermark, log_end_offset, uncommitted_bytes };
-            match segments_past_retention(&segments, ends, now, &retention) {
-                RetentionPlan::LookAt { segment, by_size } => match self.look_at(segment).await {
-                    // What is too much goes, whatever is the matter with a segment behind it.
-                    Err(error) if by_size > 0 => {
-                        tracing::warn!(directory = %self.log.directory.display(), %segment, %error,
-                            "how old a segment is cannot be found out; it stays");
-                        retention.age_ms_max = None;
-                    }
-                    looked => looked?,
-                },
+            let (by_size, looked) = match segments_past_retention(&segments, ends, now, &retention) {
+                RetentionPlan::LookAt { segment, by_size } => (by_size, self.look_at(segment).await),
                 RetentionPlan::Retire { by_size, by_age } => {
-                    let next = segments.get(by_size + by_age).map_or(log_end_offset, |next| next.base_offset);
-                    break (retired(&segments, by_size, by_age), next);
+                    let aged = &segments[by_size..by_size + by_age];
+                    let Some(segment) = self.first_uncertain(aged, &certain) else {
+                        let next =
+                            segments.get(by_size + by_age).map_or(log_end_offset, |next| next.base_offset);
+                        break (retired(&segments, by_size, by_age), next);
+                    };
+                    certain.insert(segment);
+                    (by_size, self.make_certain(segment).await)
                 }
+            };
+            match looked {
+                // What is too much goes, whatever is the matter with a segment behind it.
+                Err(error) if by_size > 0 => {
+                    tracing::warn!(directory = %self.log.directory.display(), %error,
+                        "how old a segment is cannot be found out; it stays");
+                    retention.age_ms_max = None;
+                }
+                looked => looked?,
             }
         };
         if retired.is_empty() {
@@ -79,13 +91,36 @@ impl<E: Environment> PartitionLog<E> {
         segments
     }
 
+    /// The first segment that is to go because of a timestamp that may be an index's alone.
+    fn first_uncertain(&self, aged: &[SegmentSummary], certain: &BTreeSet<Offset>) -> Option<Offset> {
+        let state = self.log.state.borrow();
+        let is_uncertain = |segment: &&SegmentSummary| {
+            let is_of_records = segment.max_timestamp.is_some_and(|youngest| youngest >= Timestamp(0));
+            // Of the others every record was seen.
+            let is_of_earlier_start = segment.base_offset < state.opened_in;
+            is_of_records && is_of_earlier_start && !certain.contains(&segment.base_offset)
+        };
+        aged.iter().find(is_uncertain).map(|segment| segment.base_offset)
+    }
+
+    /// Makes certain that no record of a segment is younger than is known. Where they cannot be read it ages from its last write.
+    async fn make_certain(&self, segment: Offset) -> Result<(), ReadError> {
+        match self.prove_largest_timestamp(segment).await {
+            Err(error) if are_out_of_reach(&error) => {
+                self.note_largest_timestamp(segment, None);
+                self.load_written_at(segment).await
+            }
+            proven => proven,
+        }
+    }
+
     /// Finds out how old a segment is.
     async fn look_at(&self, segment: Offset) -> Result<(), ReadError> {
         let known = self.segments().into_iter().find(|summary| summary.base_offset == segment);
         match known.and_then(|summary| summary.max_timestamp) {
-            None => match self.load_max_timestamp(segment).await {
+            None => match self.load_largest_timestamp(segment).await {
                 // Its file was not changed later than its records came.
-                Err(error) if error.is_of_the_bytes() => self.load_written_at(segment).await,
+                Err(error) if are_out_of_reach(&error) => self.load_written_at(segment).await,
                 loaded => loaded,
             },
             Some(_) => self.load_written_at(segment).await,

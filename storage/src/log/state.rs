@@ -184,6 +184,8 @@ pub(crate) struct LogState {
     pub is_loaded: bool,
     pub is_loading: bool,
     pub sealed: Vec<SegmentSummary>,
+    /// Sealed segments that begin below were sealed by an earlier start: what is known of their records is what files say.
+    pub opened_in: Offset,
     /// Sealed segments that begin here or above have a checksum file.
     pub checksums_from: Offset,
     /// Segments below the log's start, whose files are still to be removed.
@@ -251,6 +253,7 @@ impl LogState {
             is_loaded: size.is_multiple_of(crate::disk::BLOCK),
             is_loading: false,
             sealed,
+            opened_in: Offset(record.segment_base_offset),
             checksums_from: Offset(record.checksums_from),
             passed: Vec::new(),
             open: VecDeque::from([active]),
