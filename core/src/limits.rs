@@ -57,6 +57,8 @@ pub struct NetworkLimits {
     pub inflight_bytes_max: usize,
     /// A connection that takes none of its responses for this long is closed.
     pub slow_reader_stall_max: Duration,
+    /// A connection is closed if there is no memory for its response for this long: twice what slow readers may hold theirs.
+    pub reply_memory_wait_max: Duration,
 }
 
 /// Bounds on what one request may ask for.
@@ -210,6 +212,7 @@ impl Limits {
                 inflight_requests_max: 64,
                 inflight_bytes_max: 16 * MIB,
                 slow_reader_stall_max: Duration::from_secs(30),
+                reply_memory_wait_max: Duration::from_secs(60),
             },
             request: RequestLimits {
                 fetch_bytes_max: 55 * MIB,

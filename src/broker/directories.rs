@@ -111,6 +111,11 @@ impl<E: Environment> Directories<E> {
             .filter_map(|(index, directory)| Some((index, directory.store.as_ref()?)))
     }
 
+    /// Lets the stores give up cached memory, one after the other, until so many bytes of I/O memory are free.
+    pub fn make_memory_for(&self, bytes: usize) {
+        self.stores().for_each(|(_, store)| store.make_memory_for(bytes));
+    }
+
     /// The first failure since the start.
     pub fn failure(&self) -> Option<Rc<DiskFailure>> {
         self.stores().find_map(|(_, store)| store.failure())

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A read that finds no I/O memory gives nothing, as if there were no records, and is tried again until the deadline: Kafka has no
-//! error for this, and its consumers end by one that they do not know. Records on their way to slow readers hold memory: the less is
+//! error for this, and its consumers end by one that they do not know. A hurry waits for a few tries. Records on their way to slow readers hold memory: the less is
 //! free, the less a read takes, down to one batch, so that there is always some for what comes in.
 
 use std::cell::{Cell, RefCell};
@@ -32,6 +32,10 @@ use crate::broker::shard::Shard;
 
 /// How long to wait for I/O memory before asking again.
 const MEMORY_RETRY: Duration = Duration::from_millis(5);
+
+/// How often a read that found no memory is tried again although other shards have records to answer with: if it were not, a shard
+/// without memory would tell of nothing for as long as another is busy.
+const RETRIES_BEFORE_HURRY: u32 = 2;
 
 /// Fetches of other shards under way here, by who asked, so that they can be hurried.
 #[derive(Default)]
@@ -106,13 +110,16 @@ impl<E: Environment> Shard<E> {
 
     /// Reads; again and again while there is no memory for anything and the call may wait.
     async fn read_when_there_is_memory(&self, call: &FetchCall, hurry: &Hurry) -> Vec<Fetched> {
+        let mut retries = 0;
         loop {
             let read = self.read(call).await;
             let now = self.env.now();
-            let may_wait = now < call.deadline && !hurry.hurried.get() && !self.is_stopping();
+            let is_hurried = hurry.hurried.get() && retries >= RETRIES_BEFORE_HURRY;
+            let may_wait = now < call.deadline && !is_hurried && !self.is_stopping();
             if !read.found_no_memory || !read.is_empty() || !may_wait {
                 return read.fetched;
             }
+            retries += 1;
             self.env.sleep_until(call.deadline.min(now + MEMORY_RETRY)).await;
         }
     }

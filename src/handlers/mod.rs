@@ -164,8 +164,8 @@ impl Request {
         format!("/{}", self.peer.ip()).into()
     }
 
-    /// The response frame for this request; waits while there is no memory for it. One that can never leave closes the
-    /// connection.
+    /// The response frame for this request. While there is no memory for it the storage gives up what it caches; one that can never
+    /// leave, or for which others hold the memory too long, closes the connection.
     pub async fn respond<E: Environment>(&self, shard: &Shard<E>, response: &impl Message) -> Outcome {
         self.respond_in_version(shard, self.version, response).await
     }
@@ -177,6 +177,7 @@ impl Request {
         version: i16,
         response: &impl Message,
     ) -> Outcome {
+        let began = shard.env.now();
         loop {
             match encode_response(shard.env.arena(), self.api_key, version, self.correlation_id, response) {
                 Ok(frame) => {
@@ -190,8 +191,16 @@ impl Request {
                     );
                     return Outcome::Close;
                 }
-                Err(_) => {
+                Err(full) if shard.env.now().since(began) >= shard.limits.network.reply_memory_wait_max => {
+                    tracing::warn!(
+                        peer = %self.peer, api = ?self.api_key, bytes = full.requested_bytes,
+                        "connection closed: there is no memory for a response"
+                    );
+                    return Outcome::Close;
+                }
+                Err(full) => {
                     shard.counts.reply_memory_waits.one();
+                    shard.directories.make_memory_for(full.requested_bytes);
                     shard.env.sleep_until(shard.env.now() + MEMORY_RETRY).await;
                 }
             }
@@ -211,10 +220,11 @@ impl Request {
     }
 }
 
-/// The largest response that can ever leave: a small request can ask for a large thing many times.
+/// The largest response that may leave: a small request can ask for a large thing many times. The rest of the memory is for
+/// requests, look-ups and batches on their way to files: caches are given up for a response, those are not.
 fn response_bytes_max<E: Environment>(shard: &Shard<E>) -> usize {
     // A frame's length has 31 bits.
-    shard.env.arena().bytes_max().min(i32::MAX as usize)
+    (shard.env.arena().bytes_max() / 8 * 7).min(i32::MAX as usize)
 }
 
 /// Starts a request: its eager part is done when this returns. `None` if it cannot be answered at all.

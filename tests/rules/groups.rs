@@ -28,7 +28,7 @@ use crate::harness::{Broker, Client, Response, TOPIC, batch, with_broker, with_b
 pub const GROUP: &str = "group";
 
 /// Rebalances that do not wait for members who may yet come.
-const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
+pub const AT_ONCE: &str = "group.initial.rebalance.delay.ms=0";
 
 const COORDINATOR_LOAD_IN_PROGRESS: i16 = 14;
 const MEMBER_ID_REQUIRED: i16 = 79;
@@ -45,10 +45,10 @@ const POLICY_VIOLATION: i16 = 44;
 
 /// What a test needs to know of a join.
 #[derive(Debug)]
-struct Joined {
+pub struct Joined {
     error: i16,
     generation: i32,
-    member: String,
+    pub member: String,
     leader: String,
     member_count: usize,
 }
@@ -86,12 +86,16 @@ fn joined(response: &Response) -> Joined {
     }
 }
 
-async fn join(client: &mut Client, member: &str, version: i16) -> Joined {
+pub async fn join(client: &mut Client, member: &str, version: i16) -> Joined {
     joined(&client.call(&join_request(member), version).await)
 }
 
 /// The assignment, or an error.
-async fn sync(client: &mut Client, joined: &Joined, assignments: &[(&str, &[u8])]) -> Result<Vec<u8>, i16> {
+pub async fn sync(
+    client: &mut Client,
+    joined: &Joined,
+    assignments: &[(&str, &[u8])],
+) -> Result<Vec<u8>, i16> {
     let assignments = assignments
         .iter()
         .map(|(member_id, assignment)| SyncGroupRequestAssignment { member_id, assignment });

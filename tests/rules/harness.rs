@@ -56,35 +56,49 @@ pub fn with_starting_broker<F: Future<Output = ()>>(
     properties: &str,
     test: impl FnOnce(Broker) -> F,
 ) {
-    let arenas = start(world, properties);
+    let arenas = start(world, &Arc::new(broker_start(properties)));
     world.run_until(test(Broker { handle: world.handle(), arenas }));
+}
+
+/// As [`with_broker_in`], with sizes of the storage that are not tiny.
+pub fn with_broker_storing<F: Future<Output = ()>>(
+    world: &MemoryWorld,
+    properties: &str,
+    store: StoreConfig,
+    test: impl FnOnce(Broker) -> F,
+) {
+    let start_with = BrokerStart { store, ..broker_start(properties) };
+    let broker = Broker { handle: world.handle(), arenas: start(world, &Arc::new(start_with)) };
+    world.run_until(async {
+        broker.until_it_listens().await;
+        test(broker).await;
+    });
 }
 
 /// Why a broker does not start with these properties.
 pub fn refusal(world: &MemoryWorld, properties: &str) -> String {
     let mailbox = world.mesh::<ShardMessage<MemoryAccepted>>(1).pop().expect("one shard");
-    let (env, start) = (world.environment(0, 1), broker_start(properties));
+    let (env, start) = (world.environment(0, 1), Arc::new(broker_start(properties)));
     let ended = world.run_until(run_first_shard(env, mailbox, start, std::future::ready(()), |_| {}));
     world.kill();
     ended.expect_err("the broker does not start").to_string()
 }
 
-fn broker_start(properties: &str) -> Arc<BrokerStart> {
+fn broker_start(properties: &str) -> BrokerStart {
     let text = format!("node.id=1\nlog.dirs=/data\nlisteners=PLAINTEXT://{ADDRESS}\n{properties}\n");
     let (config, _) = BrokerConfig::from_properties(&text).expect("the configuration is right");
-    Arc::new(BrokerStart {
+    BrokerStart {
         config,
         bind_addresses: vec![address()],
         default_host: "127.0.0.1".to_owned(),
         metrics_address: Some(METRICS_ADDRESS.parse().expect("an address")),
         store: StoreConfig::tiny(),
         unusable: std::collections::BTreeMap::new(),
-    })
+    }
 }
 
 /// Starts the shards; their I/O memory.
-fn start(world: &MemoryWorld, properties: &str) -> Rc<[Arena]> {
-    let start = broker_start(properties);
+fn start(world: &MemoryWorld, start: &Arc<BrokerStart>) -> Rc<[Arena]> {
     let mailboxes = world.mesh::<ShardMessage<MemoryAccepted>>(SHARD_COUNT);
     let mut arenas = Vec::new();
     for (shard, mailbox) in (0..SHARD_COUNT).zip(mailboxes) {
@@ -174,6 +188,11 @@ impl Broker {
             arena.allocate((free - bytes) / 4_096 * 4_096).expect("that much is free")
         };
         self.arenas.iter().map(take).collect()
+    }
+
+    /// I/O memory in use, of each shard.
+    pub fn used_memory(&self) -> Vec<usize> {
+        self.arenas.iter().map(Arena::used_bytes).collect()
     }
 
     /// The world the broker lives in.

@@ -12,6 +12,7 @@ mod directories;
 mod disks;
 mod fetch;
 mod groups;
+mod memory;
 mod metrics;
 mod offsets;
 mod partitions;

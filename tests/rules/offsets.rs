@@ -10,7 +10,7 @@ use ringlog_net::protocol::offset_for_leader_epoch::{
 use crate::harness::{Client, TOPIC, batch_at, with_broker};
 
 /// Error code, offset and timestamp of one look-up.
-async fn look_up(client: &mut Client, timestamp: i64, version: i16) -> (i16, i64, i64) {
+pub async fn look_up(client: &mut Client, timestamp: i64, version: i16) -> (i16, i64, i64) {
     let partitions = vec![ListOffsetsPartition { timestamp, ..ListOffsetsPartition::default() }];
     let topics = vec![ListOffsetsTopic { name: TOPIC, partitions }];
     let request = ListOffsetsRequest { replica_id: -1, topics, ..ListOffsetsRequest::default() };

@@ -33,9 +33,6 @@ use crate::log::PartitionLog;
 use crate::log::read::{AtLeastOne, FileExtent, ReadBounds, ReadRecords, store_of};
 use crate::store::read_ahead::{Place, Window};
 
-/// Memory that cold reads leave free: some look-ups of indexes and checksums at the same time.
-const LOOK_UP_BYTES: usize = 2 << 20;
-
 /// Where the checksum of a batch begins to count.
 const CHECKSUM_START: usize = 21;
 /// Where a batch says how much follows.
@@ -393,17 +390,10 @@ impl<E: Environment> ColdRead<'_, E> {
     /// Memory for blocks: if there is little, that of what was read ahead and of batches that are in their files is given up for it.
     fn room_for(&self, capacity: usize) -> Result<BufMut, ReadError> {
         let store = store_of(self.log);
-        let arena = store.env.arena();
-        // The last of it is for indexes and checksums, which a read waits for while it holds its blocks.
-        let is_short = || arena.used_bytes() + capacity + LOOK_UP_BYTES > arena.bytes_max();
-        if is_short() {
-            store.read_ahead.give_up_windows();
-            store.evict();
-        }
-        if is_short() {
+        if !store.make_memory_for(capacity) {
             return Err(ReadError::NoRoom);
         }
-        arena.allocate(capacity).map_err(|_| ReadError::NoRoom)
+        store.env.arena().allocate(capacity).map_err(|_| ReadError::NoRoom)
     }
 
     /// Where to begin, and how many bytes to read at once.

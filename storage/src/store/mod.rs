@@ -51,6 +51,10 @@ use scrub::Scrubber;
 use space::{Space, WhenSpent};
 use statistics::StoreCounts;
 
+/// I/O memory that cold reads leave free: some look-ups of indexes and checksums at the same time, which a read waits for while
+/// it holds its blocks.
+const LOOK_UP_BYTES: usize = 2 << 20;
+
 /// A log's promise moved on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DurableAdvance {
@@ -241,6 +245,12 @@ impl<E: Environment> LogStore<E> {
         self.shared.space.is_short()
     }
 
+    /// Gives up cached memory, as far as there is any, until so many bytes of I/O memory are free. What cannot go yet is written,
+    /// to go when it is asked for again.
+    pub fn make_memory_for(&self, bytes: usize) {
+        self.shared.make_memory_for(bytes);
+    }
+
     /// Looks at the disk soon, though nothing may be written here.
     pub fn look_at_disk(&self) {
         self.shared.space.note_use();
@@ -398,13 +408,36 @@ impl<E: Environment> StoreShared<E> {
     pub fn make_room(self: &Rc<Self>) {
         self.evict();
         if !self.has_room() {
-            self.flush_soon();
-            let oldest = self.cache_order.borrow().front().cloned();
-            if let Some(log) = oldest {
-                // The oldest memory may be a partial block, which only a flush brings into its file.
-                log.state.borrow_mut().writer.flushes_wanted += 1;
-                writer::kick(self, &log);
+            self.flush_oldest();
+        }
+    }
+
+    /// Gives up what was read ahead and batches that are in their files until so many bytes of I/O memory are free besides those
+    /// for look-ups, and writes what is in no file yet so that it can go later. Whether they are free now.
+    pub fn make_memory_for(self: &Rc<Self>, bytes: usize) -> bool {
+        let arena = self.env.arena();
+        let missing = || (arena.used_bytes() + bytes + LOOK_UP_BYTES).saturating_sub(arena.bytes_max());
+        if missing() > 0 {
+            self.read_ahead.give_up_windows();
+            self.evict();
+        }
+        if missing() > 0 {
+            let target = self.cache_bytes.get().saturating_sub(missing());
+            self.evict_to(target);
+            if self.cache_bytes.get() > target {
+                self.flush_oldest();
             }
+        }
+        missing() == 0
+    }
+
+    fn flush_oldest(self: &Rc<Self>) {
+        self.flush_soon();
+        let oldest = self.cache_order.borrow().front().cloned();
+        if let Some(log) = oldest {
+            // The oldest memory may be a partial block, which only a flush brings into its file.
+            log.state.borrow_mut().writer.flushes_wanted += 1;
+            writer::kick(self, &log);
         }
     }
 
@@ -523,7 +556,10 @@ impl<E: Environment> StoreShared<E> {
     /// Gives up the oldest memory that is in files already, until half of the bound is in use. Memory that
     /// cannot go yet is passed over, a few times.
     pub fn evict(&self) {
-        let target = self.config.tail_cache_bytes_max / 2;
+        self.evict_to(self.config.tail_cache_bytes_max / 2);
+    }
+
+    fn evict_to(&self, target: usize) {
         let mut order = self.cache_order.borrow_mut();
         let mut kept: Vec<Rc<LogShared>> = Vec::new();
         while self.cache_bytes.get() > target && kept.len() < 64 {
