@@ -57,7 +57,7 @@ pub struct NetworkLimits {
     pub inflight_bytes_max: usize,
     /// A connection that takes none of its responses for this long is closed.
     pub slow_reader_stall_max: Duration,
-    /// A connection is closed if there is no memory for its response for this long: twice what slow readers may hold theirs.
+    /// A connection is closed if there is no memory for its response for this long.
     pub reply_memory_wait_max: Duration,
 }
 

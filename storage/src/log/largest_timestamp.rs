@@ -63,24 +63,29 @@ impl<E: Environment> PartitionLog<E> {
 
     /// Finds out the largest timestamp of a sealed segment that an earlier start wrote.
     pub(super) async fn load_largest_timestamp(&self, segment: Offset) -> Result<(), ReadError> {
-        self.find_largest_timestamp(segment, Look::LastBatches).await
+        let largest = self.find_largest_timestamp(segment, Look::LastBatches).await?;
+        let is_known = |known: &SegmentSummary| known.base_offset == segment && known.max_timestamp.is_some();
+        // What was found meanwhile may have been proven.
+        if !self.log.state.borrow().sealed.iter().any(is_known) {
+            self.note_largest_timestamp(segment, Some(largest));
+        }
+        Ok(())
     }
 
     /// Makes certain of the largest timestamp of a sealed segment, before it is given up because of it.
-    pub(super) async fn prove_largest_timestamp(&self, segment: Offset) -> Result<(), ReadError> {
-        self.find_largest_timestamp(segment, Look::ToTheEnd).await
+    pub(super) async fn prove_largest_timestamp(&self, segment: Offset) -> Result<Timestamp, ReadError> {
+        let largest = self.find_largest_timestamp(segment, Look::ToTheEnd).await?;
+        self.note_largest_timestamp(segment, Some(largest));
+        Ok(largest)
     }
 
-    async fn find_largest_timestamp(&self, segment: Offset, look: Look) -> Result<(), ReadError> {
+    async fn find_largest_timestamp(&self, segment: Offset, look: Look) -> Result<Timestamp, ReadError> {
         if let Some(entry) = self.last_entry(segment).await?
             && self.is_largest(segment, entry, look).await?
         {
-            self.note_largest_timestamp(segment, Some(entry.timestamp));
-            return Ok(());
+            return Ok(entry.timestamp);
         }
-        let largest = self.rebuild_indexes(segment).await?.max_timestamp;
-        self.note_largest_timestamp(segment, Some(largest));
-        Ok(())
+        Ok(self.rebuild_indexes(segment).await?.max_timestamp)
     }
 
     pub(super) fn note_largest_timestamp(&self, segment: Offset, largest: Option<Timestamp>) {
@@ -143,7 +148,11 @@ impl<E: Environment> PartitionLog<E> {
         };
         let position = known.map_or(0, |known| u64::from(known.position));
         let position = if position < extent.limit { position } else { 0 };
-        let seen = self.look_behind(extent, position, entry).await?;
+        let seen = match self.look_behind(extent, position, entry).await {
+            // Perhaps only the entry leads astray: whoever builds the indexes anew begins at the first batch, and finds what is damaged.
+            Err(error) if position > 0 && error.is_of_the_bytes() => return Ok(false),
+            seen => seen?,
+        };
         let agrees = match look {
             _ if seen.agrees || entry.timestamp == Timestamp::NONE => true,
             Look::LastBatches => self.is_true(segment, entry).await?,

@@ -33,13 +33,14 @@ use ringlog_core::ids::{LeaderEpoch, Offset, TopicName, TopicPartition};
 use ringlog_core::producer_state::ProducerStates;
 use ringlog_core::record_batch::AssignedBatch;
 use ringlog_core::time::Timestamp;
+use ringlog_runtime::buffer::ArenaFull;
 use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 
 use crate::config::{Durability, LogConfig};
 use crate::disk::{block_floor, buffer};
 use crate::failure::{AppendError, Damage, ReadError};
 use crate::format::names::{SegmentFile, segment_path};
-use crate::log::state::LogState;
+use crate::log::state::{Appended, LogState};
 use crate::log::tail::Tail;
 use crate::signal::Signal;
 use crate::store::StoreShared;
@@ -146,21 +147,31 @@ impl<E: Environment> PartitionLog<E> {
     /// As [`PartitionLog::append`]; also offsets or epochs that go back.
     pub fn append_given(&self, batch: &AssignedBatch<'_>) -> Result<(), AppendError> {
         self.check_open()?;
-        let appended = {
-            let mut state = self.log.state.borrow_mut();
-            check_order(&state, batch)?;
-            if !state.is_loaded {
-                return Err(AppendError::NoRoom);
+        let appended = match self.append_in_memory(batch)? {
+            Ok(appended) => appended,
+            Err(full) => {
+                // Caches give way to what comes in.
+                self.store.make_memory_for(full.requested_bytes);
+                self.append_in_memory(batch)?.map_err(|_| AppendError::NoRoom)?
             }
-            let bytes = [batch.header_bytes().as_slice(), batch.body()];
-            let chunk_bytes_max = self.store.config.chunk_bytes_max;
-            let now = self.store.env.wall_clock();
-            state
-                .append(self.store.env.arena(), chunk_bytes_max, batch.header(), bytes, now)
-                .map_err(|_| AppendError::NoRoom)?
         };
         self.store.appended(&self.log, &appended);
         Ok(())
+    }
+
+    /// Puts a batch behind the others, if there is memory for it.
+    fn append_in_memory(
+        &self,
+        batch: &AssignedBatch<'_>,
+    ) -> Result<Result<Appended, ArenaFull>, AppendError> {
+        let mut state = self.log.state.borrow_mut();
+        check_order(&state, batch)?;
+        if !state.is_loaded {
+            return Err(AppendError::NoRoom);
+        }
+        let bytes = [batch.header_bytes().as_slice(), batch.body()];
+        let (arena, chunk_bytes_max) = (self.store.env.arena(), self.store.config.chunk_bytes_max);
+        Ok(state.append(arena, chunk_bytes_max, batch.header(), bytes, self.store.env.wall_clock()))
     }
 
     /// Whether another batch can be appended now: what [`PartitionLog::ready`] waits for.

@@ -8,7 +8,7 @@
 //! Always true: between the plan and the note of the new start nothing is awaited, so what was planned is what goes. No segment goes
 //! for its age on the word of an index alone.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use ringlog_core::ids::Offset;
 use ringlog_core::time::Timestamp;
@@ -41,7 +41,7 @@ impl<E: Environment> PartitionLog<E> {
         high_watermark: Offset,
     ) -> Result<Vec<RetiredSegment>, RetireError> {
         let now = self.store.env.wall_clock();
-        let (mut retention, mut certain) = (*retention, BTreeSet::new());
+        let (mut retention, mut proven, mut stays) = (*retention, BTreeMap::new(), None);
         let (retired, log_start_offset) = loop {
             self.check_open()?;
             let segments = self.segments_from_start();
@@ -52,20 +52,28 @@ impl<E: Environment> PartitionLog<E> {
                 RetentionPlan::LookAt { segment, by_size } => (by_size, self.look_at(segment).await),
                 RetentionPlan::Retire { by_size, by_age } => {
                     let aged = &segments[by_size..by_size + by_age];
-                    let Some(segment) = self.first_uncertain(aged, &certain) else {
-                        let next =
-                            segments.get(by_size + by_age).map_or(log_end_offset, |next| next.base_offset);
-                        break (retired(&segments, by_size, by_age), next);
+                    let certain = self.count_certain(aged, &proven);
+                    let uncertain = aged.get(certain).map(|segment| segment.base_offset);
+                    let Some(segment) = uncertain.filter(|segment| stays != Some(*segment)) else {
+                        let count = by_size + certain;
+                        let next = segments.get(count).map_or(log_end_offset, |next| next.base_offset);
+                        break (retired(&segments, by_size, certain), next);
                     };
-                    certain.insert(segment);
-                    (by_size, self.make_certain(segment).await)
+                    match self.make_certain(segment, &mut proven).await {
+                        // Those before go all the same, so that nothing is proven in vain.
+                        Err(error) if by_size + certain > 0 => {
+                            self.tell_stays(&error);
+                            stays = Some(segment);
+                        }
+                        made_certain => made_certain?,
+                    }
+                    continue;
                 }
             };
             match looked {
                 // What is too much goes, whatever is the matter with a segment behind it.
                 Err(error) if by_size > 0 => {
-                    tracing::warn!(directory = %self.log.directory.display(), %error,
-                        "how old a segment is cannot be found out; it stays");
+                    self.tell_stays(&error);
                     retention.age_ms_max = None;
                 }
                 looked => looked?,
@@ -82,6 +90,11 @@ impl<E: Environment> PartitionLog<E> {
         Ok(retired)
     }
 
+    fn tell_stays(&self, error: &ReadError) {
+        tracing::warn!(directory = %self.log.directory.display(), %error,
+            "how old a segment is cannot be found out; it stays");
+    }
+
     /// The segments that hold a record at or above the log's start: others are on their way out already.
     fn segments_from_start(&self) -> Vec<SegmentSummary> {
         let mut segments = self.segments();
@@ -91,26 +104,36 @@ impl<E: Environment> PartitionLog<E> {
         segments
     }
 
-    /// The first segment that is to go because of a timestamp that may be an index's alone.
-    fn first_uncertain(&self, aged: &[SegmentSummary], certain: &BTreeSet<Offset>) -> Option<Offset> {
+    /// How many of these segments, the first ones, go for a timestamp that is no index's alone.
+    fn count_certain(&self, aged: &[SegmentSummary], proven: &BTreeMap<Offset, Timestamp>) -> usize {
         let state = self.log.state.borrow();
-        let is_uncertain = |segment: &&SegmentSummary| {
+        let is_certain = |segment: &&SegmentSummary| {
             let is_of_records = segment.max_timestamp.is_some_and(|youngest| youngest >= Timestamp(0));
             // Of the others every record was seen.
             let is_of_earlier_start = segment.base_offset < state.opened_in;
-            is_of_records && is_of_earlier_start && !certain.contains(&segment.base_offset)
+            // A look-up that ran meanwhile may have found something else.
+            let is_proven = proven.get(&segment.base_offset).copied() == segment.max_timestamp;
+            !is_of_records || !is_of_earlier_start || is_proven
         };
-        aged.iter().find(is_uncertain).map(|segment| segment.base_offset)
+        aged.iter().take_while(is_certain).count()
     }
 
     /// Makes certain that no record of a segment is younger than is known. Where they cannot be read it ages from its last write.
-    async fn make_certain(&self, segment: Offset) -> Result<(), ReadError> {
+    async fn make_certain(
+        &self,
+        segment: Offset,
+        proven: &mut BTreeMap<Offset, Timestamp>,
+    ) -> Result<(), ReadError> {
         match self.prove_largest_timestamp(segment).await {
+            Ok(largest) => {
+                proven.insert(segment, largest);
+                Ok(())
+            }
             Err(error) if are_out_of_reach(&error) => {
                 self.note_largest_timestamp(segment, None);
                 self.load_written_at(segment).await
             }
-            proven => proven,
+            Err(error) => Err(error),
         }
     }
 

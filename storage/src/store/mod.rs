@@ -415,20 +415,23 @@ impl<E: Environment> StoreShared<E> {
     /// Gives up what was read ahead and batches that are in their files until so many bytes of I/O memory are free besides those
     /// for look-ups, and writes what is in no file yet so that it can go later. Whether they are free now.
     pub fn make_memory_for(self: &Rc<Self>, bytes: usize) -> bool {
-        let arena = self.env.arena();
-        let missing = || (arena.used_bytes() + bytes + LOOK_UP_BYTES).saturating_sub(arena.bytes_max());
-        if missing() > 0 {
+        if self.missing_memory(bytes) > 0 {
             self.read_ahead.give_up_windows();
             self.evict();
         }
-        if missing() > 0 {
-            let target = self.cache_bytes.get().saturating_sub(missing());
+        if self.missing_memory(bytes) > 0 {
+            let target = self.cache_bytes.get().saturating_sub(self.missing_memory(bytes));
             self.evict_to(target);
             if self.cache_bytes.get() > target {
                 self.flush_oldest();
             }
         }
-        missing() == 0
+        self.missing_memory(bytes) == 0
+    }
+
+    fn missing_memory(&self, bytes: usize) -> usize {
+        let arena = self.env.arena();
+        (arena.used_bytes() + bytes + LOOK_UP_BYTES).saturating_sub(arena.bytes_max())
     }
 
     fn flush_oldest(self: &Rc<Self>) {
