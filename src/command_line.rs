@@ -66,6 +66,9 @@ pub enum ToolCommand {
     Completions(CompletionsArguments),
 }
 
+/// Where a broker listens that nobody told: it has no access control, so not for others.
+const LISTEN_DEFAULT: &str = "127.0.0.1:9092";
+
 /// How to start a broker. A flag wins over the configuration file.
 #[derive(Args, Debug, Default)]
 pub struct StartArguments {
@@ -75,7 +78,7 @@ pub struct StartArguments {
     /// Where the data lies; again, or with commas, for each further disk [log.dirs; default ./data].
     #[arg(long, value_name = "DIR")]
     pub data_dir: Vec<PathBuf>,
-    /// Where to listen [listeners; default 127.0.0.1:9092].
+    /// Where to listen [listeners; default 127.0.0.1:9092, with a file that does not say all interfaces].
     #[arg(long, value_name = "HOST:PORT")]
     pub listen: Option<String>,
     /// What clients are told to connect to, if it differs [advertised.listeners].
@@ -146,8 +149,13 @@ impl StartArguments {
             let directories = self.data_dir.iter().map(|directory| directory.display().to_string());
             set("log.dirs", directories.collect::<Vec<_>>().join(","));
         }
-        if let Some(address) = &self.listen {
-            set("listeners", format!("PLAINTEXT://{}", checked_address("--listen", address)?));
+        match &self.listen {
+            Some(address) => {
+                set("listeners", format!("PLAINTEXT://{}", checked_address("--listen", address)?));
+            }
+            // A file without listeners means what it means to Kafka: all interfaces.
+            None if self.config.is_none() => set("listeners", format!("PLAINTEXT://{LISTEN_DEFAULT}")),
+            None => {}
         }
         if let Some(address) = &self.advertise {
             set("advertised.listeners", format!("PLAINTEXT://{}", checked_address("--advertise", address)?));
@@ -206,6 +214,22 @@ mod tests {
     }
 
     #[test]
+    fn a_broker_that_nobody_told_where_to_listen_listens_for_this_machine_alone() {
+        let listeners = |start: &StartArguments| {
+            let properties = start.as_properties().unwrap();
+            properties.into_iter().find(|(key, _)| key == "listeners").map(|(_, value)| value)
+        };
+        let own = Some("PLAINTEXT://127.0.0.1:9092".to_owned());
+        assert_eq!(listeners(&StartArguments::default()), own, "without any argument");
+        assert_eq!(listeners(&start(&["--data-dir", "/srv/data"])), own);
+        assert_eq!(
+            listeners(&start(&["--config", "server.properties"])),
+            None,
+            "the file says, as for Kafka"
+        );
+    }
+
+    #[test]
     fn flags_become_the_keys_of_server_properties() {
         let start =
             start(&["--listen", "[::1]:9093", "--durability", "relaxed", "--override", "num.partitions=3"]);
@@ -221,7 +245,8 @@ mod tests {
     #[test]
     fn data_directories_are_given_one_by_one_or_with_commas() {
         let start = start(&["--data-dir", "/a", "--data-dir", "/b,/c"]);
-        assert_eq!(start.as_properties(), Ok(vec![("log.dirs".to_owned(), "/a,/b,/c".to_owned())]));
+        let properties = start.as_properties().unwrap();
+        assert_eq!(properties[0], ("log.dirs".to_owned(), "/a,/b,/c".to_owned()));
     }
 
     #[test]

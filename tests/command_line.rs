@@ -252,6 +252,19 @@ fn every_file_of_a_stopped_broker_is_shown_and_found_whole() {
 }
 
 #[test]
+fn a_directory_of_another_broker_is_refused_and_stays_as_it_was() {
+    let session = stopped_with_three_records();
+    let data = session.broker.data();
+    let started =
+        ringlog_with(&format!("start --data-dir {} --listen 127.0.0.1:0 --node-id 2", data.display()), b"");
+    let refusal = started.refused(1);
+    assert!(refusal.contains("broker 1") && refusal.contains("node.id"), "{refusal}");
+    let mut session = session;
+    session.broker.restart(&["--cores", "1"]);
+    assert_eq!(session.run("consume dumped --from-beginning --exit").well(), "one\ntwo\nthree\n");
+}
+
+#[test]
 fn a_stopped_brokers_directory_is_verified_and_a_running_ones_is_refused() {
     let mut session = Session::start();
     session.run_with("produce dumped", b"one\ntwo\n").well();

@@ -161,6 +161,9 @@ impl<E: Environment> Shard<E> {
                     self.directories.first().fail(failure);
                     return Err(Refusal::Storage);
                 }
+                Err(failure @ MetadataLogFailure::TooLarge { .. }) => {
+                    return Err(Refusal::LimitReached { reason: failure.to_string() });
+                }
                 Err(failure) => {
                     tracing::error!(%failure, "the metadata log cannot be written; topics cannot change");
                     return Err(Refusal::Storage);

@@ -21,7 +21,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use ringlog_core::ids::{BrokerId, TopicId, TopicPartition};
 use ringlog_core::metadata::{MetadataImage, MetadataRecord};
-use ringlog_runtime::environment::{DiskFailure, Environment, OpenMode};
+use ringlog_runtime::environment::{DiskFailure, Environment, File, OpenMode};
 use ringlog_storage::metadata_log::known_directories::{self, KnownDirectories};
 use ringlog_storage::metadata_log::meta_properties::{MetaProperties, MetaPropertiesFailure};
 use ringlog_storage::metadata_log::{self, MetadataLog};
@@ -232,6 +232,7 @@ impl<E: Environment> FoundDirectories<E> {
         let (log, records) = MetadataLog::open(env, first).await.map_err(BrokerFailure::Metadata)?;
         let image = MetadataImage::from_records(&records).map_err(BrokerFailure::Replay)?;
         check_claims(&claims, start, image.cluster_id()).map_err(BrokerFailure::Directories)?;
+        check_broker(&image, start).map_err(BrokerFailure::Directories)?;
         if records.is_empty() {
             refuse_lost_metadata(env, paths, &claims).await?;
         }
@@ -400,9 +401,12 @@ async fn read_claim<E: Environment>(env: &E, path: &Path) -> Result<Claim, MetaP
     }
 }
 
-/// One that cannot be read is found to be unusable elsewhere.
+/// One that cannot be read is found to be unusable elsewhere; a start that was refused may have left an empty one.
 async fn holds_metadata_log<E: Environment>(env: &E, path: &Path) -> bool {
-    env.open(&path.join(metadata_log::FILE_NAME), OpenMode::BufferedRead).await.is_ok()
+    match env.open(&path.join(metadata_log::FILE_NAME), OpenMode::BufferedRead).await {
+        Ok(file) => file.length().await.is_ok_and(|length| length > 0),
+        Err(_) => false,
+    }
 }
 
 /// Looks before recovery writes down that a directory has what it was found to have. A directory that cannot be looked at is left to that.
@@ -468,6 +472,18 @@ fn check_claims(claims: &[Claim], start: &BrokerStart, cluster_id: &str) -> Resu
         }
     }
     Ok(())
+}
+
+/// A directory without a `meta.properties` says whose it is by its metadata: of a broker with another id its partitions would have no
+/// leader.
+fn check_broker(image: &MetadataImage, start: &BrokerStart) -> Result<(), DirectoryRefusal> {
+    let wanted = start.config.node_id;
+    match image.brokers().map(|broker| broker.id).find(|id| *id != wanted) {
+        Some(found) => {
+            Err(DirectoryRefusal::OtherBroker { path: start.config.log_dirs[0].clone(), found, wanted })
+        }
+        None => Ok(()),
+    }
 }
 
 /// An empty directory where a known one was is its mount point, or another disk: either way not what it should be.

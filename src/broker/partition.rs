@@ -166,7 +166,7 @@ impl<E: Environment> Partition<E> {
         std::mem::take(&mut self.waiting.borrow_mut())
     }
 
-    /// The disk has no room for a batch: what its producer sent behind it must not be taken before it.
+    /// The disk, or memory, has no room for a batch: what its producer sent behind it must not be taken before it.
     pub fn note_refused(&self, records: &[u8]) {
         // Bytes that are no batch would have been refused for that.
         let Ok(header) = BatchHeader::parse(records) else { return };

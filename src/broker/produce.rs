@@ -103,7 +103,12 @@ impl<E: Environment> Shard<E> {
                 }
                 self.carry_out(partition, admitted.effects);
             }
-            Err(refusal) => self.refuse(batch.ticket, refusal),
+            Err(refusal) => {
+                if matches!(refusal, Refusal::Overloaded) {
+                    partition.note_refused(&batch.records);
+                }
+                self.refuse(batch.ticket, refusal);
+            }
         }
     }
 

@@ -121,6 +121,19 @@ pub struct ListenerConfig {
     pub port: u16,
 }
 
+impl ListenerConfig {
+    /// Whether its host is the address that stands for all of this machine's, which nobody can connect to.
+    fn is_on_all_interfaces(&self) -> bool {
+        self.host == "0.0.0.0" || self.host == "::"
+    }
+
+    /// What clients are told where nothing else is given: for all interfaces this machine's name, as without a host.
+    fn as_reached_by_clients(&self) -> ListenerConfig {
+        let host = if self.is_on_all_interfaces() { String::new() } else { self.host.clone() };
+        ListenerConfig { host, ..self.clone() }
+    }
+}
+
 /// Why a configuration cannot be used.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ConfigError {
@@ -194,6 +207,10 @@ impl BrokerConfig {
         for (key, value) in flags {
             if let Some(known) = keys::broker_key(key) {
                 reading.given.remove(known.name);
+                if known.name == "node.id" {
+                    // Its older name, of which a file may speak.
+                    reading.given.remove("broker.id");
+                }
             }
             reading.take(key, value, Place::Flag)?;
         }
@@ -318,6 +335,14 @@ struct Reading {
 impl Reading {
     fn take(&mut self, name: &str, value: &str, place: Place) -> Result<(), ConfigError> {
         let Some(key) = keys::broker_key(name) else {
+            if name == "authorizer.class.name" && !value.is_empty() {
+                return Err(ConfigError {
+                    place,
+                    key: name.to_owned(),
+                    problem: "access control is not served: everybody could do everything".to_owned(),
+                    remedy: "leave the key out, on a network you trust".to_owned(),
+                });
+            }
             self.notes.push(note_on_foreign_key(name, place));
             return Ok(());
         };
@@ -458,10 +483,8 @@ impl<'a> Values<'a> {
 
     fn listeners(&self) -> Result<Vec<ListenerConfig>, ConfigError> {
         let key = "listeners";
-        let of_controller: Vec<&str> =
-            list_entries(self.text("controller.listener.names").unwrap_or_default()).collect();
         let mut listeners = self.parse_listeners(key)?;
-        listeners.retain(|listener| !of_controller.contains(&listener.name.as_str()));
+        listeners.retain(|listener| !self.is_of_controller(listener));
         if listeners.is_empty() {
             return Err(self.error(
                 key,
@@ -477,6 +500,12 @@ impl<'a> Values<'a> {
             }
         }
         Ok(listeners)
+    }
+
+    /// Controllers talk to each other there; a single broker has nothing to say to itself.
+    fn is_of_controller(&self, listener: &ListenerConfig) -> bool {
+        list_entries(self.text("controller.listener.names").unwrap_or_default())
+            .any(|name| name.eq_ignore_ascii_case(&listener.name))
     }
 
     fn check_protocol(&self, listener: &ListenerConfig) -> Result<(), ConfigError> {
@@ -497,15 +526,16 @@ impl<'a> Values<'a> {
     fn advertised_listeners(&self, listeners: &[ListenerConfig]) -> Result<Vec<ListenerConfig>, ConfigError> {
         let key = "advertised.listeners";
         if self.text(key).is_none() {
-            return Ok(listeners.to_vec());
+            return Ok(listeners.iter().map(ListenerConfig::as_reached_by_clients).collect());
         }
-        let advertised = self.parse_listeners(key)?;
+        let mut advertised = self.parse_listeners(key)?;
+        advertised.retain(|listener| !self.is_of_controller(listener));
         for listener in &advertised {
             if !listeners.iter().any(|other| other.name == listener.name) {
                 let problem = format!("{} is not among the listeners", listener.name);
                 return Err(self.error(key, problem, "use the names of listeners"));
             }
-            if listener.host == "0.0.0.0" || listener.host == "::" {
+            if listener.is_on_all_interfaces() {
                 let problem = format!("{} is no address a client can connect to", listener.host);
                 return Err(self.error(
                     key,
@@ -515,7 +545,8 @@ impl<'a> Values<'a> {
             }
         }
         let of_name = |listener: &ListenerConfig| {
-            advertised.iter().find(|other| other.name == listener.name).unwrap_or(listener).clone()
+            let named = advertised.iter().find(|other| other.name == listener.name);
+            named.cloned().unwrap_or_else(|| listener.as_reached_by_clients())
         };
         Ok(listeners.iter().map(of_name).collect())
     }

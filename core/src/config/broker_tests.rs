@@ -37,7 +37,7 @@ node.id=1
 controller.quorum.bootstrap.servers=localhost:9093
 listeners=PLAINTEXT://:9092,CONTROLLER://:9093
 inter.broker.listener.name=PLAINTEXT
-advertised.listeners=PLAINTEXT://localhost:9092
+advertised.listeners=PLAINTEXT://localhost:9092,CONTROLLER://localhost:9093
 controller.listener.names=CONTROLLER
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL
 num.network.threads=3
@@ -65,6 +65,32 @@ fn the_configuration_kafka_is_shipped_with_starts_this_broker() {
     assert_eq!(config.advertised_listeners, [listener("PLAINTEXT", "localhost", 9092)]);
     assert_eq!(config.log_dirs, paths(&["/tmp/kraft-combined-logs"]));
     assert!(notes.iter().all(|note| matches!(note, ConfigNote::WithoutEffect { .. })), "{notes:?}");
+}
+
+#[test]
+fn clients_are_told_this_machine_and_never_all_interfaces() {
+    for host in ["0.0.0.0", "[::]", ""] {
+        let text = format!("listeners=PLAINTEXT://{host}:9092");
+        let (config, _) = BrokerConfig::from_properties(&text).unwrap();
+        assert_eq!(config.advertised_listeners, [listener("PLAINTEXT", "", 9092)], "{host}");
+    }
+    let refused = BrokerConfig::from_properties("advertised.listeners=PLAINTEXT://0.0.0.0:9092").unwrap_err();
+    assert_eq!(refused.problem, "0.0.0.0 is no address a client can connect to");
+}
+
+#[test]
+fn access_control_that_is_asked_for_and_not_there_ends_the_start() {
+    let asked = "authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer";
+    let refused = BrokerConfig::from_properties(asked).unwrap_err();
+    assert_eq!(refused.key, "authorizer.class.name");
+    assert!(BrokerConfig::from_properties("authorizer.class.name=").is_ok(), "as it is by default");
+}
+
+#[test]
+fn a_flag_wins_over_both_names_of_the_id() {
+    let flags = [("node.id", "5".to_owned())];
+    let (config, _) = BrokerConfig::from_properties_and_flags("broker.id=3", &flags).unwrap();
+    assert_eq!(config.node_id, BrokerId(5));
 }
 
 #[test]

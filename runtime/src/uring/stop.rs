@@ -58,7 +58,21 @@ fn take_over_signals() -> io::Result<&'static OwnedFd> {
     for signal in [libc::SIGTERM, libc::SIGINT] {
         handle(signal)?;
     }
+    // A terminal that goes stops the broker in order, unless it was started to outlive it (`nohup`).
+    if !is_ignored(libc::SIGHUP)? {
+        handle(libc::SIGHUP)?;
+    }
     Ok(eventfd)
+}
+
+fn is_ignored(signal: i32) -> io::Result<bool> {
+    // SAFETY: all-zero bytes are a valid `sigaction`.
+    let mut known: libc::sigaction = unsafe { std::mem::zeroed() };
+    // SAFETY: without a new action the call only writes the known one, which outlives it.
+    match unsafe { libc::sigaction(signal, std::ptr::null(), &mut known) } {
+        0 => Ok(known.sa_sigaction == libc::SIG_IGN),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 fn handle(signal: i32) -> io::Result<()> {
