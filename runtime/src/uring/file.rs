@@ -8,10 +8,12 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use io_uring::{opcode, types};
 
 use super::blocking::Blocking;
+use super::clock;
 use super::descriptor::{CloseOn, Descriptor};
 use super::driver::Driver;
 use super::operation::OnDrop;
@@ -24,6 +26,9 @@ const VECTORS_MAX: usize = 1024;
 
 /// Times an operation that should pass is repeated before its error is believed.
 const REPEATS_MAX: u32 = 64;
+
+/// How much longer each wait is before what was not begun is tried again; two seconds all together.
+const REPEAT_PAUSE: Duration = Duration::from_millis(1);
 
 /// An open file of this shard. Clones share it.
 #[derive(Clone)]
@@ -114,6 +119,14 @@ impl UringFile {
         to_result(write.await.result)
     }
 
+    /// Waits before what was not begun is tried again, longer each time: a kernel that can make no worker now may make one soon.
+    async fn pause(&self, error: &io::Error, repeats: &Repeats) {
+        if was_not_begun(error) {
+            let until = clock::now() + REPEAT_PAUSE * repeats.count;
+            self.shared.descriptor.driver().timers().sleep_until(until).await;
+        }
+    }
+
     async fn on_descriptor<T: Send + 'static>(
         &self,
         operation: &'static str,
@@ -136,7 +149,7 @@ impl File for UringFile {
             let (result, returned) = self.read_once(at, buffer).await;
             buffer = returned;
             match result {
-                Err(error) if repeats.allow(&error) => {}
+                Err(error) if repeats.allow(&error) => self.pause(&error, &repeats).await,
                 Err(error) => return Err(self.failure("read", Some(at), error)),
                 Ok(0) => return Ok(buffer),
                 Ok(read) => buffer.set_len(buffer.len() + read),
@@ -160,7 +173,7 @@ impl File for UringFile {
         let mut repeats = Repeats::default();
         while !left.is_empty() {
             match self.write_once(at, left.slices(), sync).await {
-                Err(error) if repeats.allow(&error) => {}
+                Err(error) if repeats.allow(&error) => self.pause(&error, &repeats).await,
                 Err(error) => return Err(self.failure("write", Some(at), error)),
                 Ok(0) => return Err(self.failure("write", Some(at), io::ErrorKind::WriteZero.into())),
                 Ok(written) => {
@@ -191,7 +204,9 @@ impl File for UringFile {
             match to_result(sync.await.result) {
                 // It was not begun. A sync that was is never repeated: after one that failed the pages may be marked clean
                 // though they are not on the disk.
-                Err(error) if was_not_begun(&error) && repeats.allow(&error) => {}
+                Err(error) if was_not_begun(&error) && repeats.allow(&error) => {
+                    self.pause(&error, &repeats).await;
+                }
                 synced => return synced.map(drop).map_err(|error| self.failure("sync", None, error)),
             }
         }
@@ -248,8 +263,9 @@ pub(super) fn to_result(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
-/// Whether the kernel gave an operation up before it began. It does so when it can make no worker for the ring because signals keep coming
-/// (`io_acct_cancel_pending_work` in its io_uring/io-wq.c): a process that is stopped and continued meets that.
+/// Whether the kernel gave an operation up before it began. It does so when it can make no worker for the ring (`io_acct_cancel_pending_work`
+/// in its io_uring/io-wq.c, which takes only what no worker has taken): it tries three times, and each fails while a signal or other work
+/// for the thread is pending. A process that is stopped and continued meets that, or one on a very busy host.
 fn was_not_begun(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ECANCELED)
 }
