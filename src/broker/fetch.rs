@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A read that finds no I/O memory gives nothing, as if there were no records, and is tried again until the deadline: Kafka has no
-//! error for this, and its consumers end by one that they do not know. A hurry waits for a few tries. Records on their way to slow readers hold memory: the less is
-//! free, the less a read takes, down to one batch, so that there is always some for what comes in.
+//! error for this, and its consumers end by one that they do not know. A hurry waits for a few tries. Records on their way to slow
+//! readers hold memory: the less is free, the less a read takes, down to one batch, so that there is always some for what comes in.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;

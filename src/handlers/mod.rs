@@ -177,7 +177,7 @@ impl Request {
         version: i16,
         response: &impl Message,
     ) -> Outcome {
-        let began = shard.env.now();
+        let mut waits_since = None;
         loop {
             match encode_response(shard.env.arena(), self.api_key, version, self.correlation_id, response) {
                 Ok(frame) => {
@@ -191,17 +191,20 @@ impl Request {
                     );
                     return Outcome::Close;
                 }
-                Err(full) if shard.env.now().since(began) >= shard.limits.network.reply_memory_wait_max => {
-                    tracing::warn!(
-                        peer = %self.peer, api = ?self.api_key, bytes = full.requested_bytes,
-                        "connection closed: there is no memory for a response"
-                    );
-                    return Outcome::Close;
-                }
                 Err(full) => {
+                    let now = shard.env.now();
+                    if now.since(*waits_since.get_or_insert(now))
+                        >= shard.limits.network.reply_memory_wait_max
+                    {
+                        tracing::warn!(
+                            peer = %self.peer, api = ?self.api_key, bytes = full.requested_bytes,
+                            "connection closed: there is no memory for a response"
+                        );
+                        return Outcome::Close;
+                    }
                     shard.counts.reply_memory_waits.one();
                     shard.directories.make_memory_for(full.requested_bytes);
-                    shard.env.sleep_until(shard.env.now() + MEMORY_RETRY).await;
+                    shard.env.sleep_until(now + MEMORY_RETRY).await;
                 }
             }
         }

@@ -12,6 +12,7 @@
 //! them. Records that cannot be read say nothing against it: a look-up goes by the index then, and retention by the last write.
 
 use ringlog_core::ids::Offset;
+use ringlog_core::record_batch::BatchHeader;
 use ringlog_core::time::Timestamp;
 use ringlog_runtime::environment::{Environment, File, OpenMode};
 
@@ -20,7 +21,7 @@ use crate::failure::ReadError;
 use crate::format::index::{IndexEntry, OffsetEntry, TimeEntry, parse_index, position_for};
 use crate::format::names::{SegmentFile, segment_path};
 use crate::log::cold::verified_bytes;
-use crate::log::lookup::{LOOK_BYTES, batches};
+use crate::log::lookup::{LOOK_BYTES, batches, joined};
 use crate::log::read::{AtLeastOne, FileExtent, LastBlock};
 use crate::log::{PartitionLog, SegmentSummary};
 
@@ -172,11 +173,8 @@ impl<E: Environment> PartitionLog<E> {
         while position < extent.limit {
             let bytes = verified_bytes(self, extent, position, LOOK_BYTES).await?;
             for batch in batches(&bytes) {
-                let header = batch.header();
-                seen.largest = seen.largest.max(header.max_timestamp());
-                seen.agrees |= header.base_offset() <= entry.last_offset
-                    && entry.last_offset <= header.last_offset()
-                    && header.max_timestamp() == entry.timestamp;
+                seen.largest = seen.largest.max(batch.header().max_timestamp());
+                seen.agrees |= is_named(batch.header(), entry);
             }
             position += bytes.len() as u64;
             self.store.env.yield_now().await;
@@ -197,12 +195,8 @@ impl<E: Environment> PartitionLog<E> {
         }
         match self.plan_read(entry.last_offset, end, 1, AtLeastOne::Batch)?.execute().await {
             Ok(read) => {
-                let bytes: Vec<u8> = read.slices.iter().flat_map(|slice| slice.iter().copied()).collect();
-                let is_named = batches(&bytes).next().is_some_and(|batch| {
-                    let header = batch.header();
-                    header.base_offset() <= entry.last_offset && header.max_timestamp() == entry.timestamp
-                });
-                Ok(is_named)
+                let bytes = joined(&read.slices);
+                Ok(batches(&bytes).next().is_some_and(|batch| is_named(batch.header(), entry)))
             }
             // Deleted from the front meanwhile, as above.
             Err(ReadError::OffsetOutOfRange { .. }) => Ok(true),
@@ -218,6 +212,12 @@ impl<E: Environment> PartitionLog<E> {
         let summary = state.sealed.iter().find(|summary| summary.base_offset == segment)?;
         Some(FileExtent { segment, limit: summary.size_bytes, limit_offset, last_block: LastBlock::InFile })
     }
+}
+
+/// Whether a batch is the one that an index entry names, and has its timestamp.
+fn is_named(header: &BatchHeader, entry: TimeEntry) -> bool {
+    (header.base_offset()..=header.last_offset()).contains(&entry.last_offset)
+        && header.max_timestamp() == entry.timestamp
 }
 
 /// Whether records cannot be read at all, so that an index has nothing to be compared with.

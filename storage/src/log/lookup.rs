@@ -452,7 +452,7 @@ impl<E: Environment> PartitionLog<E> {
     }
 }
 
-fn joined(slices: &[Slice]) -> Vec<u8> {
+pub(super) fn joined(slices: &[Slice]) -> Vec<u8> {
     slices.iter().flat_map(|slice| slice.iter().copied()).collect()
 }
 
