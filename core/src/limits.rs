@@ -149,6 +149,8 @@ pub struct GroupLimits {
     pub protocols_per_member_max: usize,
     /// Bytes of a group's, member's or instance's name.
     pub name_bytes_max: usize,
+    /// Bytes of the name of a group's kind: clients say `consumer` or `connect`.
+    pub protocol_type_bytes_max: usize,
     /// Bytes of one group's members together: what a record of its generation may have.
     pub group_bytes_max: usize,
     /// Offsets of all groups of the broker, about 150 bytes each.
@@ -167,6 +169,7 @@ impl GroupLimits {
         member_bytes_max: MIB,
         protocols_per_member_max: 64,
         name_bytes_max: 32_767,
+        protocol_type_bytes_max: 255,
         group_bytes_max: 16 * MIB,
         offsets_max: 4_000_000,
         bytes_max: 512 * MIB,
@@ -180,6 +183,7 @@ impl GroupLimits {
         member_bytes_max: 4 * KIB,
         protocols_per_member_max: 4,
         name_bytes_max: 255,
+        protocol_type_bytes_max: 255,
         group_bytes_max: 16 * KIB,
         offsets_max: 64,
         bytes_max: 32 * KIB,

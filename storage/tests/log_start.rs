@@ -251,15 +251,20 @@ fn a_damaged_log_keeps_its_start_for_the_time_it_is_restored() {
     }
     let env = setup.environment(&world, 0);
     world.run_until(async {
-        let mut content = env.arena().allocate(whole.len()).expect("memory");
-        content.extend_from_slice(&whole);
-        let file = env.open(Path::new(path), OpenMode::BufferedWrite).await.expect("opens");
-        file.write_at(0, vec![content.freeze()], WriteSync::BeforeCompletion).await.expect("written");
+        put_back(&env, path, &whole).await;
         let session = setup.open(&world).await;
         assert_eq!(session.recovered.damaged().count(), 0);
         assert_eq!(session.logs[&0].log_start_offset(), Offset(15));
         assert_eq!(segment_files(&session.env).await, [10, 20, 30]);
     });
+}
+
+/// Restores a file that was cut.
+async fn put_back(env: &Env, path: &str, whole: &[u8]) {
+    let mut content = env.arena().allocate(whole.len()).expect("memory");
+    content.extend_from_slice(whole);
+    let file = env.open(Path::new(path), OpenMode::BufferedWrite).await.expect("opens");
+    file.write_at(0, vec![content.freeze()], WriteSync::BeforeCompletion).await.expect("written");
 }
 
 /// The end of a log is cut off while the broker runs, and met only when the next batch is to be appended. By then records were
@@ -310,10 +315,7 @@ fn a_log_found_damaged_while_it_runs_keeps_its_start_for_the_time_it_is_restored
     }
     let env = setup.environment(&world, 0);
     world.run_until(async {
-        let mut content = env.arena().allocate(whole.len()).expect("memory");
-        content.extend_from_slice(&whole);
-        let file = env.open(Path::new(path), OpenMode::BufferedWrite).await.expect("opens");
-        file.write_at(0, vec![content.freeze()], WriteSync::BeforeCompletion).await.expect("written");
+        put_back(&env, path, &whole).await;
         let session = setup.open(&world).await;
         assert_eq!(session.recovered.damaged().count(), 0);
         assert_eq!(session.logs[&0].log_start_offset(), Offset(15));

@@ -20,9 +20,6 @@ use crate::group::settings::GroupSettings;
 use crate::group::turn::Turn;
 use crate::refusal::Refusal;
 
-/// Clients say `consumer` or `connect`.
-const PROTOCOL_TYPE_BYTES_MAX: usize = 255;
-
 /// What can be told of a join without knowing its group.
 pub(super) fn check_join(join: &Join, settings: &GroupSettings) -> Result<(), Refusal> {
     let timeout = join.session_timeout;
@@ -35,7 +32,7 @@ pub(super) fn check_join(join: &Join, settings: &GroupSettings) -> Result<(), Re
         return Err(Refusal::invalid_request("the name of a group's member is too long"));
     }
     // An empty group keeps it for as long as it has offsets.
-    if join.protocol_type.len() > PROTOCOL_TYPE_BYTES_MAX {
+    if join.protocol_type.len() > limits.protocol_type_bytes_max {
         return Err(Refusal::invalid_request("the name of a group's kind is too long"));
     }
     let (count, count_max) = (join.protocols.len(), limits.protocols_per_member_max);
